@@ -1,0 +1,393 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a registry may be called, and which registry an image reference belongs to.
+
+**PRIVATE** to the collection. Standard library only: runs on nodes and on the controller.
+
+A registry is named exactly as in image references, because runtimes look for a directory of
+that very name (runtime-facts §3a). The name becomes a path on nodes, so only what is known to be
+harmless passes: everything else is refused, with the spelling that would be accepted where one
+can be told.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+
+# DNS allows 253 characters; a directory name holds 255 bytes. One limit serves both.
+MAX_NAME_LENGTH = 253
+MAX_LABEL_LENGTH = 63
+
+_EXAMPLE = "harbor.example.com or harbor.example.com:8443"
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+
+# The grammar of image references as the runtimes' own parser has it (distribution/reference).
+_PATH_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", re.ASCII)
+_ALMOST_DIGEST = re.compile(r"(?:sha|md)[0-9]*[:=-]?[0-9a-fA-F]*", re.ASCII | re.IGNORECASE)
+_MAX_REPOSITORY_LENGTH = 255
+
+
+class InvalidRegistry(TrustError):
+    """A registry name that must not become a directory on a node."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        fields.setdefault("reason", "invalid_registry")
+        super().__init__(message, **fields)
+
+
+class InvalidImage(TrustError):
+    """An image reference that cannot serve as the proof."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        fields.setdefault("reason", "invalid_image")
+        super().__init__(message, **fields)
+
+
+class Registry(NamedTuple):
+    """A registry as it stands in image references."""
+
+    name: str
+    host: str
+    port: int | None
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Text of a user that is safe to print: no credentials, no control characters, not endless."""
+    text = str(value)
+    if "@" in text:
+        text = "***@" + text.rpartition("@")[2]
+    text = re.split(r"[?#]", text, maxsplit=1)[0]
+    if len(text) > limit:
+        text = text[:limit] + "..."
+    return ascii(text)
+
+
+def parse_registry(text: str) -> Registry:
+    """The registry that `text` names, or `InvalidRegistry` saying what is wrong with it."""
+    _check_writing(text)
+    host, colon, port_text = text.partition(":")
+    port = _port(text, port_text) if colon else None
+    _check_host(text, host)
+    if port is None and "." not in host:
+        raise InvalidRegistry(
+            "The registry has neither a dot nor a port, so runtimes read it as a repository on Docker Hub.",
+            found=shown(text),
+            expected=_EXAMPLE,
+            next_step="Write the full host name, or add the port, exactly as in the image references",
+        )
+    return Registry(name=text, host=host, port=port)
+
+
+def _check_writing(text: Any) -> None:
+    """Refuse what is not even the shape of host[:port]."""
+    if not isinstance(text, str):
+        raise InvalidRegistry(
+            "The registry is not a text.",
+            found=f"a value of type {type(text).__name__}",
+            expected=_EXAMPLE,
+            next_step="Put the name in quotes",
+        )
+    if not text.strip():
+        raise InvalidRegistry(
+            "The registry name is empty.",
+            expected=_EXAMPLE,
+            next_step="Write the name as it stands in the image references, before the first slash",
+        )
+    if "@" in text:
+        _refuse(
+            text,
+            "The registry contains credentials (there is an @ in it).",
+            next_step="Remove everything up to the @ and, if a password stood there, change that password; "
+            "a registry is only host or host:port",
+        )
+    if _SCHEME.match(text):
+        _refuse(text, "The registry contains a scheme such as https://.")
+    if not text.isprintable():
+        _refuse(text, "The registry contains control or invisible characters.")
+    if re.search(r"\s", text):
+        _refuse(text, "The registry contains a space.")
+    if "\\" in text:
+        _refuse(text, "The registry contains a backslash.")
+    if "/" in text:
+        _refuse(text, "The registry contains a path.")
+    if "[" in text or "]" in text or text.count(":") > 1:
+        _refuse(
+            text,
+            "The registry is an IPv6 address, or has more than one colon. IPv6 literals are not supported: "
+            "no runtime was verified with one.",
+            next_step="Use a host name that resolves to the address",
+        )
+    if "*" in text:
+        _refuse(
+            text,
+            "The registry contains a wildcard; runtimes know none.",
+            next_step="Write one entry for each registry",
+        )
+    if not text.isascii():
+        _refuse(
+            text,
+            "The registry contains letters outside ASCII.",
+            next_step="Write the name in its ASCII form (xn--...), in the image references too",
+        )
+    if ".." in text:
+        _refuse(text, "The registry contains '..'.")
+    if text != text.lower():
+        _refuse(
+            text,
+            "The registry contains upper-case letters.",
+            next_step=f"Write it in lower case, as in image references: {text.lower()}",
+        )
+    if len(text) > MAX_NAME_LENGTH:
+        _refuse(text, f"The registry name has {len(text)} characters, more than {MAX_NAME_LENGTH}.")
+
+
+def _port(text: str, port_text: str) -> int:
+    if not re.fullmatch(r"[0-9]+", port_text, re.ASCII):
+        _refuse(
+            text, "The port of the registry is not a number.", expected="a port from 1 to 65535, or no colon"
+        )
+    if len(port_text) > 1 and port_text.startswith("0") and port_text.strip("0"):
+        _refuse(
+            text, "The port of the registry begins with a zero.", expected=f"port {port_text.lstrip('0')[:6]}"
+        )
+    # Compared by length first: a very long number is slow to convert.
+    if len(port_text) > 5 or not 1 <= int(port_text) <= 65535:
+        _refuse(text, "The port of the registry does not exist.", expected="a port from 1 to 65535")
+    return int(port_text)
+
+
+def _check_host(text: str, host: str) -> None:
+    if not host:
+        _refuse(text, "The registry has a port but no host.")
+    labels = host.split(".")
+    for label in labels:
+        if not label:
+            _refuse(text, "The host of the registry begins or ends with a dot.")
+        if "_" in label:
+            _refuse(
+                text,
+                "The registry contains an underscore, which image references do not allow in a registry.",
+                next_step="Write host:port with a colon if a port was meant; else use a host name without underscore",
+            )
+        if label.startswith("-") or label.endswith("-"):
+            _refuse(text, f"The part {shown(label)} of the registry begins or ends with a dash.")
+        if not _LABEL.fullmatch(label):
+            bad = sorted(set(re.sub(r"[a-z0-9-]", "", label)))
+            _refuse(
+                text, f"The registry contains characters that no host name has: {' '.join(map(ascii, bad))}."
+            )
+        if len(label) > MAX_LABEL_LENGTH:
+            _refuse(
+                text,
+                f"A part of the registry name has {len(label)} characters; DNS allows {MAX_LABEL_LENGTH} between dots.",
+            )
+    if host == "localhost" or host.endswith(".localhost") or host.startswith("localhost."):
+        _refuse_loopback(text)
+    if host == "index.docker.io":
+        _refuse(
+            text,
+            "Runtimes know this registry as docker.io.",
+            next_step="Write docker.io, which is the name that runtimes look for",
+        )
+    # A last label that is a number makes the name an address for the system's resolver,
+    # also in forms such as 127.1 or 0x7f000001 that do not look like one.
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
+        _check_ipv4(text, labels)
+
+
+def _check_ipv4(text: str, labels: list[str]) -> None:
+    plain = len(labels) == 4 and all(
+        label.isdigit() and len(label) <= 3 and str(int(label)) == label and int(label) <= 255
+        for label in labels
+    )
+    if not plain:
+        _refuse(
+            text,
+            "The registry looks like an IPv4 address but is none.",
+            expected="four numbers from 0 to 255 without leading zeros, or a host name",
+        )
+    if labels[0] == "127":
+        _refuse_loopback(text)
+    if labels[0] == "0" or int(labels[0]) >= 224:
+        _refuse(text, "The registry is an address that no single host can have.")
+
+
+def _refuse_loopback(text: str) -> None:
+    _refuse(
+        text,
+        "The registry is on the node itself (loopback). Runtimes do not verify certificates there, "
+        "so a CA changes nothing and a pull proves nothing.",
+        next_step="Use the name or address under which the other nodes reach the registry",
+    )
+
+
+def _refuse(text: str, message: str, expected: str = _EXAMPLE, next_step: str | None = None) -> None:
+    raise InvalidRegistry(
+        message, found=shown(text), expected=expected, next_step=next_step or _suggestion(text)
+    )
+
+
+def _suggestion(text: str) -> str:
+    """The next step, with the very name to write where it can be told."""
+    candidate = re.split(r"[/\\?#]", _SCHEME.sub("", text.strip()).lstrip("/"), maxsplit=1)[0].strip(".")
+    if candidate != text:
+        try:
+            return (
+                f"Write {parse_registry(candidate.lower()).name}, if that is how the image references begin"
+            )
+        except InvalidRegistry:
+            pass
+    return "Write the name as it stands in the image references, before the first slash"
+
+
+def registry_of_image(image: str) -> str:
+    """The registry that a full image reference begins with; the reference itself is checked too."""
+    _check_image_writing(image)
+    rest, at, digest = image.partition("@")
+    first, slash, path = rest.partition("/")
+    if not slash or not _looks_like_registry(first):
+        raise InvalidImage(
+            "The image names no registry, so runtimes would look for it on Docker Hub.",
+            found=shown_image(image),
+            expected="registry/repository:tag",
+            next_step="Put the registry in front, as in harbor.example.com/project/image:tag",
+        )
+    try:
+        registry = parse_registry(first)
+    except InvalidRegistry as exc:
+        raise InvalidImage(
+            f"The image does not begin with a valid registry. {exc.message}",
+            found=shown_image(image),
+            expected=exc.expected,
+            next_step=exc.next_step,
+        ) from None
+    _check_repository(image, registry.name, path, digest if at else None)
+    return registry.name
+
+
+def image_of_registry(registry: str, image: str) -> str:
+    """The full reference of a proof image, which may be written without its registry.
+
+    `theater-msa/movie-service:1` and `harbor.example.com/theater-msa/movie-service:1` mean the same for the
+    registry harbor.example.com. An image of another registry proves nothing here and is refused.
+    """
+    _check_image_writing(image)
+    first, slash, _rest = image.partition("@")[0].partition("/")
+    full = image if slash and _looks_like_registry(first) else f"{registry}/{image}"
+    owner = registry_of_image(full)
+    if owner != registry:
+        raise InvalidImage(
+            "The image belongs to another registry, so pulling it would prove nothing about this one.",
+            registry=registry,
+            found=f"an image of {owner}",
+            expected=f"an image of {registry}",
+            next_step=f"Name an image that lies in {registry}; {registry} and {owner} are two names for a runtime, "
+            "even if they lead to the same server",
+        )
+    return full
+
+
+def shown_image(image: Any) -> str:
+    """An image reference that is safe to print: an @ may announce a digest or end a password."""
+    text = str(image)
+    before, at, after = text.partition("@")
+    if at and _ALMOST_DIGEST.fullmatch(after):
+        return shown(before, 200) + " with the digest " + shown(after, 140)
+    return shown(text, 200)
+
+
+def _looks_like_registry(first: str) -> bool:
+    # The runtimes' own rule for telling a registry from the first part of a Docker Hub path.
+    return "." in first or ":" in first or first == "localhost" or first != first.lower()
+
+
+def _check_image_writing(image: Any) -> None:
+    fields = {"expected": "registry/repository:tag or registry/repository@sha256:..."}
+    if not isinstance(image, str) or not image.strip():
+        raise InvalidImage(
+            "The image is empty or not a text.",
+            next_step="Name an image that every node may pull, or leave the option out",
+            **fields,
+        )
+    _before, at, after = image.partition("@")
+    if at and not _DIGEST.fullmatch(after):
+        if _ALMOST_DIGEST.fullmatch(after):
+            raise InvalidImage(
+                "The digest of the image is damaged.",
+                found=shown(after, 140),
+                expected="sha256: and 64 lower-case hex digits",
+                next_step="Copy the digest again from the registry",
+            )
+        raise InvalidImage(
+            "What follows the @ in the image is not a digest. Credentials do not belong into an image reference.",
+            next_step="Remove everything up to the @ and, if a password stood there, change that password",
+            **fields,
+        )
+    if _SCHEME.match(image):
+        raise InvalidImage(
+            "The image contains a scheme such as https:// or docker://.",
+            found=shown_image(image),
+            next_step="Write the reference without it",
+            **fields,
+        )
+    if not image.isascii() or not image.isprintable() or " " in image or "\\" in image:
+        raise InvalidImage(
+            "The image contains a space, a backslash or another character that image references do not allow.",
+            found=shown_image(image),
+            next_step="Copy the reference from a pod's specification",
+            **fields,
+        )
+
+
+def _check_repository(image: str, registry: str, path: str, digest: str | None) -> None:
+    repository, colon, tag = path.partition(":")
+    fields = {"registry": registry, "found": shown_image(image)}
+    if not repository:
+        raise InvalidImage(
+            "The image names a registry but no repository.",
+            expected=f"{registry}/repository:tag",
+            next_step="Add the repository and the tag",
+            **fields,
+        )
+    if repository != repository.lower():
+        raise InvalidImage(
+            "The repository contains upper-case letters, which image references do not allow.",
+            expected="a repository in lower case",
+            next_step="Write the repository as the registry lists it",
+            **fields,
+        )
+    if not all(_PATH_COMPONENT.fullmatch(part) for part in repository.split("/")):
+        raise InvalidImage(
+            "The repository is not valid in an image reference.",
+            expected="parts of a-z and 0-9, joined by a slash; inside a part a single dot, one or two underscores, "
+            "or dashes may stand between letters or digits",
+            next_step="Write the repository as the registry lists it",
+            **fields,
+        )
+    if len(registry) + 1 + len(repository) > _MAX_REPOSITORY_LENGTH:
+        raise InvalidImage(
+            f"Registry and repository together are longer than {_MAX_REPOSITORY_LENGTH} characters.",
+            next_step="Name another image for the proof",
+            **fields,
+        )
+    if colon and not _TAG.fullmatch(tag):
+        raise InvalidImage(
+            "The tag of the image is not valid.",
+            expected="1 to 128 letters, digits, dots, dashes or underscores, not beginning with a dot or dash",
+            next_step="Write the tag as the registry lists it",
+            **fields,
+        )
+    if not colon and digest is None:
+        raise InvalidImage(
+            "The image has neither a tag nor a digest.",
+            expected="registry/repository:tag",
+            next_step=f"Say which one is meant, for example {registry}/{repository}:latest",
+            **fields,
+        )
