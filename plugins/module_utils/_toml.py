@@ -1,0 +1,29 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TOML on nodes whose Python has no tomllib: read a text, and set one string in it.
+
+**PRIVATE** to the collection. `parse` gives the data that tomllib would give and knows on which
+line everything stands. `set_string` changes one value and leaves every other byte as it was.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_edit import set_string
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model import Document, TomlError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_reader import Reader
+
+__all__ = ["Document", "TomlError", "decode", "parse", "set_string"]
+
+
+def parse(text: str, source: str | None = None) -> Document:
+    """Read a TOML text; `source` is the file's name for messages. Raises TomlError."""
+    return Reader(text, source).read()
+
+
+def decode(data: bytes, source: str | None = None) -> str:
+    """The text of a file, line ends untouched. Raises TomlError where it isn't UTF-8."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TomlError("this isn't UTF-8 text, which TOML has to be", line=line, source=source) from error
