@@ -1,0 +1,112 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talk to the container runtime the way the kubelet does: CRI ``runtime.v1`` on its unix socket.
+
+**PRIVATE** to the collection. A node needs nothing installed for this: ``crictl`` is used where
+there is one, else ``curl``. Both give the same answers and the same errors.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any, Callable, TypeVar
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_clients as clients
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_errors as errors
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_errors import DEFAULT_ENDPOINT, CriError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_wire import GrpcStatus, WireError
+
+__all__ = ["DEFAULT_ENDPOINT", "Cri", "CriError"]
+
+_POLL = 0.2
+_Answer = TypeVar("_Answer")
+
+
+class Cri:
+    """One runtime endpoint.
+
+    Parameters:
+        endpoint: ``unix:///path``, or the path of the socket.
+        timeout: seconds that one pull may take.
+        client: "auto" takes the first of crictl and curl that works here; or one of them by name.
+        path: directories to look for the clients in, instead of the usual ones.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        timeout: float = 60.0,
+        client: str = "auto",
+        path: tuple[str, ...] | None = None,
+    ) -> None:
+        self.socket = endpoint[len("unix://") :] if endpoint.startswith("unix://") else endpoint
+        if not self.socket.startswith("/") or "\0" in self.socket:
+            raise errors.invalid_endpoint(endpoint)
+        self.timeout = float(timeout)
+        self.used: str | None = None  # the client that carried the last call
+        self._wanted = clients.NAMES if client == "auto" else (client,)
+        self._path = path
+        self._clients: list[clients.Client] | None = None
+
+    def version(self, timeout: float | None = None) -> dict[str, str]:
+        """runtime_name, runtime_version and api_version of the runtime that answers."""
+        limit = min(self.timeout, clients.LOOK) if timeout is None else timeout
+        return self._call(lambda client: client.version(limit))
+
+    def status_config(self) -> dict[str, Any] | None:
+        """The configuration that the running CRI plugin says it has, or None if it does not say.
+
+        containerd 1.x includes the registry part, 2.x does not (runtime-facts §6).
+        """
+        return self._call(lambda client: client.status_config(min(self.timeout, clients.LOOK)))
+
+    def pull(self, image: str, auth: tuple[str, str] | None = None) -> str:
+        """Pull, and return the reference under which the runtime knows the image.
+
+        With credentials curl goes first: nobody can look into its standard input.
+        """
+        return self._call(
+            lambda client: client.pull(image, auth, self.timeout),
+            first="curl" if auth else None,
+        )
+
+    def wait_ready(self, seconds: float) -> dict[str, str]:
+        """Wait until CRI itself answers, which systemd cannot know (runtime-facts §0)."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return self.version(max(1.0, min(clients.LOOK, end - time.monotonic())))
+            except CriError as error:
+                passing = error.reason in ("cri_unavailable", "cri_not_loaded", "timeout", "call_failed")
+                if not passing or time.monotonic() + _POLL > end:
+                    raise
+            time.sleep(_POLL)
+
+    def _call(self, ask: Callable[[clients.Client], _Answer], first: str | None = None) -> _Answer:
+        self._reach()
+        if self._clients is None:
+            self._clients = clients.find(self.socket, self._wanted, self._path)
+        failed: CriError = errors.no_client(self.socket, self._wanted)
+        for client in sorted(self._clients, key=lambda one: one.name != first):
+            self.used = client.name
+            try:
+                return ask(client)
+            except WireError as error:
+                failed = errors.broken(client.name, None, str(error))
+            except CriError as error:
+                if error.reason not in ("cri_client_broken", "unsafe_credentials"):
+                    raise
+                failed = error
+        raise failed
+
+    def _reach(self) -> None:
+        """Say in one way, whichever client comes next, that nobody listens on the socket."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(5.0)
+            try:
+                probe.connect(self.socket)
+            except OSError as error:
+                words = (error.strerror or str(error)).lower()
+                status = GrpcStatus("Unavailable", f"dial unix {self.socket}: connect: {words}")
+                raise errors.refused(status, self.socket, None) from error
