@@ -11,8 +11,9 @@ validation: callers let OpenSSL accept the certificate first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 SEQUENCE = 0x30
 _OID = 0x06
@@ -137,7 +138,7 @@ def _text(value: Element) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A name comes from whoever made the certificate: nothing in it may steer a terminal or forge a second name."""
+    """A name comes from whoever made the certificate: it must not steer a terminal or forge a second name."""
     result = []
     for index, char in enumerate(text):
         edge = (index == 0 and char in " #") or (index == len(text) - 1 and char == " ")

@@ -174,7 +174,7 @@ def _check_host(text: str, host: str) -> None:
             _refuse(
                 text,
                 "The registry contains an underscore, which image references do not allow in a registry.",
-                next_step="Write host:port with a colon if a port was meant; else use a host name without underscore",
+                next_step="If a port was meant, write host:port; else use a host name without underscore",
             )
         if label.startswith("-") or label.endswith("-"):
             _refuse(text, f"The part {shown(label)} of the registry begins or ends with a dash.")
@@ -186,7 +186,8 @@ def _check_host(text: str, host: str) -> None:
         if len(label) > MAX_LABEL_LENGTH:
             _refuse(
                 text,
-                f"A part of the registry name has {len(label)} characters; DNS allows {MAX_LABEL_LENGTH} between dots.",
+                f"A part of the registry name has {len(label)} characters; "
+                f"DNS allows {MAX_LABEL_LENGTH} between dots.",
             )
     if host == "localhost" or host.endswith(".localhost") or host.startswith("localhost."):
         _refuse_loopback(text)
@@ -288,8 +289,8 @@ def image_of_registry(registry: str, image: str) -> str:
             registry=registry,
             found=f"an image of {owner}",
             expected=f"an image of {registry}",
-            next_step=f"Name an image that lies in {registry}; {registry} and {owner} are two names for a runtime, "
-            "even if they lead to the same server",
+            next_step=f"Name an image that lies in {registry}. For a runtime {registry} and {owner} are two "
+            "registries, even if they lead to the same server",
         )
     return full
 
@@ -326,7 +327,7 @@ def _check_image_writing(image: Any) -> None:
                 next_step="Copy the digest again from the registry",
             )
         raise InvalidImage(
-            "What follows the @ in the image is not a digest. Credentials do not belong into an image reference.",
+            "What follows the @ in the image is not a digest. Credentials do not belong there.",
             next_step="Remove everything up to the @ and, if a password stood there, change that password",
             **fields,
         )
@@ -339,7 +340,7 @@ def _check_image_writing(image: Any) -> None:
         )
     if not image.isascii() or not image.isprintable() or " " in image or "\\" in image:
         raise InvalidImage(
-            "The image contains a space, a backslash or another character that image references do not allow.",
+            "The image contains a space, a backslash or another character that is not allowed there.",
             found=shown_image(image),
             next_step="Copy the reference from a pod's specification",
             **fields,
@@ -366,8 +367,8 @@ def _check_repository(image: str, registry: str, path: str, digest: str | None) 
     if not all(_PATH_COMPONENT.fullmatch(part) for part in repository.split("/")):
         raise InvalidImage(
             "The repository is not valid in an image reference.",
-            expected="parts of a-z and 0-9, joined by a slash; inside a part a single dot, one or two underscores, "
-            "or dashes may stand between letters or digits",
+            expected="parts of a-z and 0-9, joined by a slash; inside a part a single dot, one or two "
+            "underscores, or dashes may stand between letters or digits",
             next_step="Write the repository as the registry lists it",
             **fields,
         )
@@ -380,7 +381,7 @@ def _check_repository(image: str, registry: str, path: str, digest: str | None) 
     if colon and not _TAG.fullmatch(tag):
         raise InvalidImage(
             "The tag of the image is not valid.",
-            expected="1 to 128 letters, digits, dots, dashes or underscores, not beginning with a dot or dash",
+            expected="1 to 128 letters, digits, dots, dashes, underscores; no dot or dash in front",
             next_step="Write the tag as the registry lists it",
             **fields,
         )

@@ -4,9 +4,9 @@
 
 **PRIVATE** to the collection. Standard library only: runs on nodes and on the controller.
 
-`ssl.PEM_cert_to_DER_cert` is not used: given two certificates it silently returns one of them, or something
-that is neither, so a rogue second CA would pass a fingerprint check. Blocks are split here, strictly, and every
-block counts. No message shows content of a file: it may be a private key.
+`ssl.PEM_cert_to_DER_cert` is not used: given two certificates it silently returns one of them, or
+something that is neither, so a rogue second CA would pass a fingerprint check. Blocks are split here,
+strictly, and every block counts. No message shows content of a file: it may be a private key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import binascii
 import hashlib
 import re
 import ssl
-from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._der import (
     DerError,
@@ -181,7 +182,8 @@ def _invalid_pin(message: str, found: str | None = None) -> PemError:
 
 def _refuse_private_key() -> NoReturn:
     raise PemError(
-        "There is a private key beside or instead of the CA certificate. It was not read further and is not shown.",
+        "There is a private key beside or instead of the CA certificate. It was not read further and is "
+        "not shown.",
         reason="private_key",
         expected="only CERTIFICATE blocks",
         next_step="Put the certificate alone into a file of its own: openssl x509 -in FILE -out ca.pem. "
@@ -192,7 +194,7 @@ def _refuse_private_key() -> NoReturn:
 def _refuse_binary(data: bytes) -> None:
     """Tell the formats apart that people hand over instead of PEM. Text never begins like these."""
     convert: dict[str, Any] = {"expected": "PEM text with -----BEGIN CERTIFICATE-----"}
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:40].count(0) > 10 and b"\0B\0E\0G\0I\0N" in data:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (data[:40].count(0) > 10 and b"\0B\0E\0G\0I\0N" in data):
         raise PemError(
             "The CA bundle is UTF-16 text, as some Windows programs save it.",
             reason="utf16_input",
