@@ -1,0 +1,251 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out a plan, remember what it replaced, and bring that back when asked.
+
+**PRIVATE** to the collection. The record lies on the node, so that a run which died half-way can
+still be taken back by the next one.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Containerd
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
+from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import Change, Plan
+
+STATE_DIR = "/var/lib/nodetrust.harbor"
+RECORD = os.path.join(STATE_DIR, "previous.json")
+BACKUP_SUFFIX = ".before-nodetrust"
+_RECORD_FORMAT = 1
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Keep two runs from changing one node at the same time.
+
+    Raises:
+        TrustError: another run holds the lock.
+    """
+    _node.make_directories(STATE_DIR)
+    path = os.path.join(STATE_DIR, "lock")
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise _node.file_error(path, exc) from exc
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise TrustError(
+                "another run is changing this node right now",
+                reason="locked",
+                path=path,
+                next_step="wait for it to end, then run again",
+            ) from exc
+        yield
+    finally:
+        os.close(handle)
+
+
+def complete(plan: Plan, containerd: Containerd) -> list[Change]:
+    """The plan's steps with the new configuration written out and accepted by containerd's own parser.
+
+    Check mode does this too: a step that could not be carried out is told before, not after.
+    """
+    return [
+        Change(change.kind, change.path, change.summary, _containerd.with_config_path(containerd), change.registry)
+        if change.kind == "config"
+        else change
+        for change in plan.changes
+    ]
+
+
+def apply(changes: list[Change]) -> str | None:
+    """Carry out the steps, all or none.
+
+    Returns:
+        Path of the kept old configuration, if the configuration was changed.
+
+    Raises:
+        TrustError: a step failed; those before it have been taken back.
+    """
+    before = [_node.read_state(change.path) for change in changes]
+    _remember(before)
+    done: list[_node.FileState] = []
+    backup = None
+    try:
+        for change, state in zip(changes, before):
+            done.append(state)
+            if change.kind == "config" and state.content is not None:
+                backup = change.path + BACKUP_SUFFIX
+                _node.write_whole(backup, state.content, state.mode, state)
+            _step(change, state)
+    except TrustError:
+        for state in reversed(done):
+            _put_back(state)
+        raise
+    return backup
+
+
+def previous() -> list[_node.FileState]:
+    """What the last change on this node replaced; nothing if there was none or it was taken back already.
+
+    Raises:
+        TrustError: the record is broken.
+    """
+    state = _node.read_state(RECORD, limit=64 << 20)
+    if state.content is None:
+        return []
+    try:
+        record = json.loads(state.content)
+        if record["format"] != _RECORD_FORMAT:
+            raise ValueError(f"format {record['format']}")
+        return [_state_from(item) for item in record["files"]]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise TrustError(
+            "the record of the last change can't be read",
+            reason="record_broken",
+            path=RECORD,
+            found=str(exc),
+            expected=f"format {_RECORD_FORMAT}",
+            next_step=f"put the files back by hand (*{BACKUP_SUFFIX}) and remove {RECORD}",
+        ) from exc
+
+
+def bring_back(states: list[_node.FileState]) -> None:
+    """Make the files what they were, and forget the record."""
+    for state in reversed(states):
+        _put_back(state)
+    _node.remove_file(RECORD)
+
+
+def differing(states: list[_node.FileState]) -> list[_node.FileState]:
+    """Those of the remembered files that are something else now."""
+    return [state for state in states if _differs(state, _node.read_state(state.path))]
+
+
+def diff(changes: list[Change]) -> list[dict[str, str]]:
+    """What --diff shows: for a CA its certificates, for a configuration only the lines that change.
+
+    A configuration may hold registry passwords, so nothing around those lines is shown.
+    """
+    shown = []
+    for change in changes:
+        old = _node.read_state(change.path)
+        if change.kind == "config":
+            lines = difflib.unified_diff(
+                (old.content or b"").decode("utf-8", "replace").splitlines(),
+                (change.content or b"").decode("utf-8", "replace").splitlines(),
+                f"{change.path} (as it is)",
+                f"{change.path} (planned)",
+                lineterm="",
+                n=0,
+            )
+            shown.append({"prepared": "\n".join(lines) + "\n"})
+        elif change.kind in ("write", "remove"):
+            shown.append(
+                {
+                    "before_header": f"{change.path} ({'as it is' if old.kind != 'absent' else 'absent'})",
+                    "after_header": f"{change.path} ({'planned' if change.kind == 'write' else 'absent'})",
+                    "before": _summary(old.content),
+                    "after": _summary(change.content),
+                }
+            )
+    return shown
+
+
+def diff_back(states: list[_node.FileState]) -> list[dict[str, str]]:
+    return [{"prepared": f"{state.path}: back to what it was ({state.kind})\n"} for state in states]
+
+
+def _step(change: Change, state: _node.FileState) -> None:
+    if change.kind == "write":
+        _node.write_whole(change.path, change.content or b"", 0o644)
+    elif change.kind == "config":
+        _node.write_whole(change.path, change.content or b"", state.mode, state)
+    elif change.kind == "remove":
+        _node.remove_file(change.path)
+    elif change.kind == "rmdir":
+        _node.remove_directory_if_empty(change.path)
+
+
+def _put_back(state: _node.FileState) -> None:
+    if not _differs(state, _node.read_state(state.path)):
+        return
+    if state.kind == "directory":
+        _node.make_directories(state.path)
+        return
+    _node.bring_back(state)
+    if state.kind == "absent":
+        _remove_empty_parents(state.path)
+
+
+def _remove_empty_parents(path: str) -> None:
+    """Our own host directory goes with the last file in it; certs.d itself stays."""
+    parent = os.path.dirname(path)
+    if os.path.dirname(parent) == _containerd.CERTS_DIR:
+        _node.remove_directory_if_empty(parent)
+
+
+def _differs(old: _node.FileState, now: _node.FileState) -> bool:
+    if old.kind == "directory" or now.kind == "directory":
+        return old.kind != now.kind
+    return (old.kind, old.content, old.target) != (now.kind, now.content, now.target)
+
+
+def _remember(states: list[_node.FileState]) -> None:
+    record = {
+        "format": _RECORD_FORMAT,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "files": [
+            {
+                "path": state.path,
+                "kind": state.kind,
+                "content": None if state.content is None else base64.b64encode(state.content).decode("ascii"),
+                "mode": state.mode,
+                "uid": state.uid,
+                "gid": state.gid,
+                "target": state.target,
+            }
+            for state in states
+        ],
+    }
+    _node.make_directories(STATE_DIR)
+    _node.write_whole(RECORD, json.dumps(record, indent=1).encode("ascii"), 0o600)
+
+
+def _state_from(item: dict[str, Any]) -> _node.FileState:
+    content = item["content"]
+    return _node.FileState(
+        path=item["path"],
+        kind=item["kind"],
+        content=None if content is None else base64.b64decode(content),
+        mode=item["mode"],
+        uid=item["uid"],
+        gid=item["gid"],
+        target=item["target"],
+    )
+
+
+def _summary(content: bytes | None) -> str:
+    if content is None:
+        return ""
+    try:
+        lines = []
+        for der in split(content):
+            facts = describe(der)
+            lines.append(f"{fingerprint(der)} {facts.subject} (until {facts.not_after})")
+        return "\n".join(lines) + "\n"
+    except TrustError as exc:
+        return f"not usable as a CA file: {exc.message}\n"

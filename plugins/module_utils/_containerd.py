@@ -1,0 +1,307 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd on a node: which configuration it runs with, which one it would start with, how to set the directory.
+
+**PRIVATE** to the collection. What containerd reads is asked of containerd's own parser
+(`containerd config dump`), never guessed from the file; runtime-facts §1, §2 and §5.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse, set_string
+
+CERTS_DIR = "/etc/containerd/certs.d"
+CONFIG_FILE = "/etc/containerd/config.toml"
+DEFAULT_SOCKET = "/run/containerd/containerd.sock"
+
+# Where config_path lives, by what writes it: 2.x, 1.x, and 1.x reading a file without a version.
+_IMAGES = ("plugins", "io.containerd.cri.v1.images", "registry")
+_GRPC = ("plugins", "io.containerd.grpc.v1.cri", "registry")
+_OLD = ("plugins", "cri", "registry")
+
+# Any of these makes 2.x pull as 1.x did, and a list of directories works again (runtime-facts §1).
+_LOCAL_PULL = (
+    ("use_local_image_pull", False),
+    ("discard_unpacked_layers", False),
+    ("disable_snapshot_annotations", True),
+    ("max_concurrent_downloads", 3),
+    ("image_pull_with_sync_fs", False),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration file as containerd would read it at its next start.
+
+    config_path is the effective value, drop-ins included. legacy holds the lines (file, line, text)
+    of registry.mirrors and registry.configs.*.tls, which can't stand beside a config_path.
+    changed is when the newest of the files became what it is, in seconds since the epoch.
+    """
+
+    file: _node.FileState
+    config_path: str
+    dump: dict[str, Any]
+    local_pull: bool
+    legacy: tuple[tuple[str, int, str], ...]
+    imports: tuple[str, ...]
+    changed: float | None
+
+
+@dataclass(frozen=True)
+class Containerd:
+    """A running containerd. running_config_path is what the process itself said, None if it doesn't tell."""
+
+    process: _node.Process
+    unit: str
+    endpoint: str
+    version: str
+    major: int
+    config: Config
+    running_config_path: str | None
+    cri_error: str | None
+
+    name = "containerd"
+
+
+def observe(process: _node.Process, cri: Cri) -> Containerd:
+    """Ask a running containerd, its parser and its configuration what they say.
+
+    Raises:
+        TrustError: the configuration can't be read by containerd's parser.
+    """
+    cri_error, running = None, None
+    version = ""
+    try:
+        version = cri.version()["runtime_version"]
+        running = _config_path_of_status(cri.status_config())
+    except TrustError as exc:
+        cri_error = str(exc)
+    version = version or _binary_version(process.exe)
+    major = 2 if version.lstrip("v").startswith("2.") else 1
+    config = read_config(process.exe, process.option("--config", "-c") or CONFIG_FILE)
+    return Containerd(
+        process=process,
+        unit=process.unit or "containerd.service",
+        endpoint=cri.endpoint,
+        version=version,
+        major=major,
+        config=config,
+        running_config_path=running,
+        cri_error=cri_error,
+    )
+
+
+def read_config(binary: str, path: str) -> Config:
+    """What a start of this binary would read from this file."""
+    state = _node.read_state(path)
+    text = decode(state)
+    if state.content is None:
+        if state.kind not in ("absent", "link"):
+            raise TrustError(
+                f"{path} is a {state.kind}, not a file",
+                reason="config_not_a_file",
+                path=path,
+                next_step=f"move {path} away and run again",
+            )
+        # Without a file containerd starts with its defaults: no directory at all (runtime-facts §1).
+        return Config(state, "", {}, False, (), (), None)
+    dump = dump_config(binary, path)
+    images = _images_section(dump)
+    imports = tuple(str(item) for item in dump.get("imports", []) if os.path.basename(str(item)) != os.path.basename(path))
+    files = [path, *_expand(imports, path)]
+    changes = [change for change in map(_node.last_change, files) if change is not None]
+    return Config(
+        file=state,
+        config_path=str(images.get("registry", {}).get("config_path", "")),
+        dump=dump,
+        local_pull=any(images.get(key, default) != default for key, default in _LOCAL_PULL),
+        legacy=tuple(_legacy_lines(path, text, images)),
+        imports=imports,
+        changed=max(changes) if changes else None,
+    )
+
+
+def decode(state: _node.FileState) -> str:
+    try:
+        return (state.content or b"").decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise TrustError(
+            f"{state.path} is not UTF-8 text",
+            reason="config_broken",
+            path=state.path,
+            found=f"byte {exc.start} is not UTF-8",
+            next_step=f"mend {state.path}; containerd can't start with it either",
+        ) from exc
+
+
+def dump_config(binary: str, path: str) -> dict[str, Any]:
+    """The configuration as containerd's own parser sees it, drop-ins merged.
+
+    Raises:
+        TrustError: the parser refuses the file (reason config_broken).
+    """
+    status, out, err = _node.run([binary, "--config", path, "config", "dump"])
+    if status != 0:
+        raise TrustError(
+            f"containerd's own parser refuses {path}",
+            reason="config_broken",
+            path=path,
+            found=_last_words(err),
+            expected=f"`containerd --config {path} config dump` ends with 0",
+            next_step=f"mend {path}: containerd can't start with it either; then run again",
+        )
+    return parse(out).data
+
+
+def covers(config_path: str, major: int, local_pull: bool) -> bool:
+    """Would containerd with this config_path read CERTS_DIR first? (runtime-facts §1)"""
+    first, *others = [os.path.normpath(item) for item in config_path.split(":") if item] or [""]
+    if others and major >= 2 and not local_pull:
+        return False  # 2.x takes the list for the name of one directory
+    return first == CERTS_DIR
+
+
+def abandoned(config_path: str, major: int, local_pull: bool) -> list[str]:
+    """The registries that are served by another directory now and would no longer be, if CERTS_DIR took over."""
+    directories = [os.path.normpath(item) for item in config_path.split(":") if item]
+    if len(directories) > 1 and major >= 2 and not local_pull:
+        return []  # nothing is served by a list that isn't obeyed
+    kept = set(_node.list_directory(CERTS_DIR))
+    return [
+        os.path.join(directory, name)
+        for directory in directories
+        if directory != CERTS_DIR
+        for name in _node.list_directory(directory)
+        if name not in kept and not name.startswith(".") and os.path.isdir(os.path.join(directory, name))
+    ]
+
+
+def with_config_path(containerd: Containerd) -> bytes:
+    """The configuration file with config_path set to CERTS_DIR and every other byte as it was.
+
+    The place is tried by the file's own version, and containerd's parser decides: what it then sees
+    must differ from what it saw by config_path and by nothing else.
+
+    Raises:
+        TrustError: no place makes the setting effective (a drop-in overrides it, for example).
+    """
+    config = containerd.config
+    text = decode(config.file)
+    base = config.dump
+    if config.file.content is None:
+        text = f"version = {2 if containerd.major < 2 else 3}\n"
+        base = _judge(containerd.process.exe, config.file.path, text)
+    version = parse(text).data.get("version", 1)
+    seen = []
+    for place in _places(version, containerd.major):
+        candidate = set_string(text, (*place, "config_path"), CERTS_DIR)
+        dump = _judge(containerd.process.exe, config.file.path, candidate)
+        effective = str(_images_section(dump).get("registry", {}).get("config_path", ""))
+        if effective == CERTS_DIR and _rest(dump) == _rest(base):
+            return candidate.encode("utf-8")
+        seen.append(effective)
+    raise TrustError(
+        f"config_path can't be made effective in {config.file.path}",
+        reason="config_overridden" if config.imports else "config_not_effective",
+        path=config.file.path,
+        found=f"containerd still sees {seen[0]!r}" + (f"; imports: {', '.join(config.imports)}" if config.imports else ""),
+        expected=CERTS_DIR,
+        next_step=(
+            f"set config_path in the drop-in that overrides it ({', '.join(config.imports)})"
+            if config.imports
+            else f"set config_path by hand and see `containerd --config {config.file.path} config dump`"
+        )
+        + ", then run again",
+    )
+
+
+def _places(version: object, major: int) -> list[tuple[str, ...]]:
+    if version == 1:
+        return [_OLD, _IMAGES] if major < 2 else [_IMAGES, _OLD]
+    if version == 2:
+        return [_GRPC]
+    # 1.6 takes a version 3 file without a word, and reads the 1.x section in it.
+    return [_IMAGES, _GRPC]
+
+
+def _judge(binary: str, path: str, text: str) -> dict[str, Any]:
+    """What containerd's parser sees in a text, with the file still untouched.
+
+    The trial lies in the same directory, since relative imports are resolved from there.
+    """
+    temp = _node.write_beside(path, text.encode("utf-8"))
+    try:
+        return dump_config(binary, temp)
+    finally:
+        _node.remove_file(temp)
+
+
+def _rest(dump: dict[str, Any]) -> dict[str, Any]:
+    """A dump without config_path and without the file's own name among the imports of 1.x."""
+    rest = dict(dump)
+    rest.pop("imports", None)
+    plugins = dict(rest.get("plugins", {}))
+    for _top, plugin, registry in (_IMAGES, _GRPC):
+        if isinstance(plugins.get(plugin, {}).get(registry), dict):
+            plugins[plugin] = dict(plugins[plugin])
+            plugins[plugin][registry] = {k: v for k, v in plugins[plugin][registry].items() if k != "config_path"}
+    rest["plugins"] = plugins
+    return rest
+
+
+def _images_section(dump: dict[str, Any]) -> dict[str, Any]:
+    plugins = dump.get("plugins", {})
+    section = plugins.get(_IMAGES[1]) if dump.get("version", 2) >= 3 else plugins.get(_GRPC[1])
+    return section if isinstance(section, dict) else {}
+
+
+def _legacy_lines(path: str, text: str, images: dict[str, Any]) -> list[tuple[str, int, str]]:
+    document = parse(text)
+    lines = text.splitlines()
+    found: list[tuple[str, int, str]] = []
+    for place in (_IMAGES, _GRPC, _OLD):
+        if document.get((*place, "mirrors")):
+            found += [(path, number, lines[number - 1].strip()) for number in document.lines_under((*place, "mirrors"))]
+        for host, entry in (document.get((*place, "configs")) or {}).items():
+            if isinstance(entry, dict) and entry.get("tls"):
+                where = (*place, "configs", host, "tls")
+                found += [(path, number, lines[number - 1].strip()) for number in document.lines_under(where)]
+    registry = images.get("registry", {})
+    if not found and registry.get("mirrors"):
+        # They come from a drop-in: the dump shows them, the file doesn't.
+        return [(path, 0, f"registry.mirrors for {', '.join(registry['mirrors'])}, from a drop-in")]
+    return sorted(set(found))
+
+
+def _config_path_of_status(status: dict[str, Any] | None) -> str | None:
+    """config_path as the running process holds it: 1.x tells it in the CRI status, 2.x doesn't."""
+    registry = (status or {}).get("registry")
+    if not isinstance(registry, dict):
+        return None
+    value = registry.get("configPath")
+    return value if isinstance(value, str) else None
+
+
+def _expand(imports: tuple[str, ...], path: str) -> list[str]:
+    import glob
+
+    return [item for pattern in imports for item in glob.glob(os.path.join(os.path.dirname(path), pattern))]
+
+
+def _binary_version(binary: str) -> str:
+    _status, out, _err = _node.run([binary, "--version"])
+    match = re.search(r"\sv?(\d+\.\d+\.\d+\S*)", out)
+    return match.group(1) if match else ""
+
+
+def _last_words(err: str) -> str:
+    lines = [line for line in err.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no message"

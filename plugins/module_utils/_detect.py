@@ -1,0 +1,164 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which runtime pulls images on this node? Asked of the running system, not of the distribution's name.
+
+**PRIVATE** to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+
+# Where each runtime listens. Docker is found by its own socket and by cri-dockerd's.
+SOCKETS = {
+    "containerd": ("/run/containerd/containerd.sock",),
+    "crio": ("/run/crio/crio.sock",),
+    "docker": ("/run/cri-dockerd.sock", "/run/docker.sock"),
+    "k3s": ("/run/k3s/containerd/containerd.sock",),
+    "k0s": ("/run/k0s/containerd.sock",),
+    "microk8s": ("/var/snap/microk8s/common/run/containerd.sock",),
+}
+SUPPORTED = ("containerd",)
+
+_KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
+_ENDPOINT = re.compile(r"container-?runtime-?endpoint[\"']?\s*[=:]\s*[\"']?(\S+?)[\"'\s]*$", re.IGNORECASE | re.MULTILINE)
+_INSTALLED = {"containerd": ("/usr/bin/containerd", "/usr/local/bin/containerd"), "docker": ("/usr/bin/dockerd",)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runtime to work with; why says what decided."""
+
+    name: str
+    socket: str
+    why: str
+
+
+def detect(wanted: str = "auto") -> Found:
+    """Find the runtime that pulls images here.
+
+    Parameters:
+        wanted: a runtime's name, or auto.
+
+    Raises:
+        TrustError: none runs, several run and nothing says which one counts, or it isn't supported.
+    """
+    return decide(wanted, kubelet_endpoint(), listening(), installed())
+
+
+def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: list[str]) -> Found:
+    """The decision alone: what the user wants, what kubelet is pointed at, what listens, what is installed."""
+    if wanted != "auto":
+        return _supported(_running(wanted, running, present), "the runtime option names it")
+    if kubelet:
+        socket = kubelet.partition("://")[2] or kubelet
+        socket = re.sub(r"^/var/run/", "/run/", socket)
+        for name, sockets in SOCKETS.items():
+            if socket in sockets:
+                return _supported(_running(name, running, present), f"kubelet is pointed at {socket}")
+        raise TrustError(
+            f"kubelet pulls through {socket}, which belongs to no runtime known here",
+            reason="unknown_runtime",
+            path=socket,
+            expected=f"one of {', '.join(item for sockets in SOCKETS.values() for item in sockets)}",
+            next_step="set the runtime option if this is one of the known runtimes at another address",
+        )
+    if len(running) > 1:
+        raise TrustError(
+            "several runtimes run here and no kubelet says which one pulls",
+            reason="several_runtimes",
+            found=[f"{name} at {socket}" for name, socket in running.items()],
+            expected="one runtime, or a kubelet that is pointed at one",
+            next_step="set harbor_ca_runtime (the runtime option of the module) to the one that kubelet will use",
+        )
+    for name in running:
+        return _supported(_running(name, running, present), "it is the only runtime that listens here")
+    raise _none(present)
+
+
+def kubelet_endpoint() -> str | None:
+    """Where kubelet sends its pulls: its command line first, then the files kubeadm writes."""
+    for process in _node.processes("kubelet"):
+        endpoint = process.option("--container-runtime-endpoint")
+        if endpoint:
+            return endpoint
+        break
+    for path in _KUBELET_FILES:
+        state = _node.read_state(path)
+        match = _ENDPOINT.search((state.content or b"").decode("utf-8", "replace"))
+        if match:
+            return match.group(1)
+    return None
+
+
+def listening() -> dict[str, str]:
+    """The runtimes whose socket is there. A socket file without a listener is told by the runtime's own check."""
+    found = {}
+    for name, sockets in SOCKETS.items():
+        for socket in sockets:
+            try:
+                if stat.S_ISSOCK(os.stat(socket).st_mode):
+                    found[name] = socket
+                    break
+            except OSError:
+                continue
+    return found
+
+
+def installed() -> list[str]:
+    return [name for name, paths in _INSTALLED.items() if any(os.path.exists(path) for path in paths)]
+
+
+def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
+    if name in running:
+        return Found(name, running[name], "")
+    if name in present:
+        raise _stopped(name)
+    raise TrustError(
+        f"{name} doesn't run here",
+        reason="no_runtime",
+        found=[f"{other} at {socket}" for other, socket in running.items()] or "no runtime that listens",
+        expected=f"{name} at {', '.join(SOCKETS.get(name, ()))}",
+        next_step=f"install and start {name}, or name the runtime that this node has",
+    )
+
+
+def _supported(found: Found, why: str) -> Found:
+    if found.name not in SUPPORTED:
+        raise TrustError(
+            f"this node pulls with {found.name}, which this version can't manage",
+            reason="unsupported_runtime",
+            path=found.socket,
+            found=f"{found.name} ({why})",
+            expected=f"one of {', '.join(SUPPORTED)}",
+            next_step="see the table of supported runtimes in the README",
+        )
+    return Found(found.name, found.socket, why)
+
+
+def _stopped(name: str) -> TrustError:
+    return TrustError(
+        f"{name} is installed but doesn't run: what it would read can't be asked of it, and nothing can be proved",
+        reason="runtime_stopped",
+        found=f"no socket at {', '.join(SOCKETS[name])}",
+        expected=f"a running {name}",
+        next_step=f"systemctl start {name}; journalctl -u {name} tells why it stopped; then run again",
+    )
+
+
+def _none(present: list[str]) -> TrustError:
+    if len(present) == 1:
+        return _stopped(present[0])
+    return TrustError(
+        "no container runtime was found",
+        reason="no_runtime",
+        found=f"installed but stopped: {', '.join(present)}" if present else "no socket of any known runtime",
+        expected=f"one of {', '.join(SOCKETS)}, running",
+        next_step="install and start the runtime first: this step belongs after it and before kubeadm join",
+    )

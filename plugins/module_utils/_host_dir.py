@@ -1,0 +1,281 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One registry's directory under certs.d: which CAs containerd takes from it, and what is in the way.
+
+**PRIVATE** to the collection. Every rule here is a row of runtime-facts §3.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml, read_hosts_toml
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
+
+CA_FILE = "ca.crt"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the way.
+
+    breaks: pulls from this registry fail or are judged by another CA because of it.
+    foreign: it isn't ours to change, so nothing is written while it is there.
+    """
+
+    reason: str
+    message: str
+    path: str
+    next_step: str
+    breaks: bool = True
+    foreign: bool = True
+
+    def error(self, registry: str) -> TrustError:
+        return TrustError(
+            self.message, reason=self.reason, registry=registry, path=self.path, next_step=self.next_step
+        )
+
+
+@dataclass(frozen=True)
+class FoundCertificate:
+    """A certificate that the runtime takes as an anchor for this registry. Times are ISO 8601 in UTC."""
+
+    fingerprint: str
+    subject: str | None
+    not_before: str | None
+    not_after: str | None
+    is_ca: bool
+    path: str
+
+
+@dataclass
+class HostDirectory:
+    """What containerd takes from one registry's directory."""
+
+    registry: Registry
+    path: str
+    exists: bool = False
+    certificates: list[FoundCertificate] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    ca_file: _node.FileState | None = None
+    hosts_toml: HostsToml | None = None
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def fingerprints(self) -> set[str]:
+        return {certificate.fingerprint for certificate in self.certificates}
+
+    def fingerprints_outside(self, path: str) -> set[str]:
+        return {certificate.fingerprint for certificate in self.certificates if certificate.path != path}
+
+
+def read_host_directory(certs_dir: str, registry: Registry, major: int) -> HostDirectory:
+    """Read what containerd of this major version would take for a registry, and why not more.
+
+    Raises:
+        TrustError: something can't be read at all.
+    """
+    path = os.path.join(certs_dir, registry.name)
+    result = HostDirectory(registry, path)
+    result.problems += _problems_of_parent(certs_dir)
+    if any(problem.reason == "certs_d_not_a_directory" for problem in result.problems):
+        return result
+    if registry.port is not None:
+        result.problems += _shadow(certs_dir, registry)
+    state = _node.read_state(path)
+    if state.kind == "absent":
+        _read_default(result, certs_dir, major)
+        return result
+    if state.kind != "directory":
+        result.problems.append(
+            Problem(
+                "host_directory_not_a_directory",
+                f"{path} is a {state.kind}, not a directory",
+                path,
+                f"look at what put it there, move it away (mv {path} {path}.old) and run again",
+            )
+        )
+        return result
+    result.exists = True
+    if state.target is not None:
+        result.problems.append(
+            Problem(
+                "host_directory_is_a_link",
+                f"{path} is a link to {state.target}; a change would land there",
+                path,
+                f"manage {state.target}, or replace the link by a directory and run again",
+                breaks=False,
+            )
+        )
+    _read_entries(result, path, major)
+    return result
+
+
+def _problems_of_parent(certs_dir: str) -> list[Problem]:
+    state = _node.read_state(certs_dir)
+    if state.kind == "link":
+        return [
+            Problem(
+                "certs_d_is_a_link",
+                f"{certs_dir} is a dangling link to {state.target}",
+                certs_dir,
+                f"create {state.target}, or replace the link by a directory and run again",
+            )
+        ]
+    if state.kind not in ("absent", "directory"):
+        return [
+            Problem(
+                "certs_d_not_a_directory",
+                f"{certs_dir} is a {state.kind}, not a directory",
+                certs_dir,
+                f"look at what put it there, move it away (mv {certs_dir} {certs_dir}.old) and run again",
+            )
+        ]
+    if state.target is not None:
+        return [
+            Problem(
+                "certs_d_is_a_link",
+                f"{certs_dir} is a link to {state.target}; a change would land there",
+                certs_dir,
+                f"replace the link by a directory holding what {state.target} holds, and run again",
+                breaks=False,
+            )
+        ]
+    return []
+
+
+def _shadow(certs_dir: str, registry: Registry) -> list[Problem]:
+    # containerd tries `host_port_` before `host:port` (runtime-facts §3a).
+    path = os.path.join(certs_dir, f"{registry.host}_{registry.port}_")
+    if _node.read_state(path).kind == "absent":
+        return []
+    return [
+        Problem(
+            "shadowed_by_underscore_directory",
+            f"containerd reads {path} and never looks at {registry.name}",
+            path,
+            f"move it away (mv {path} {path}.old): the colon form is understood by every runtime; then run again",
+        )
+    ]
+
+
+def _read_default(result: HostDirectory, certs_dir: str, major: int) -> None:
+    path = os.path.join(certs_dir, "_default")
+    if _node.read_state(path).kind != "directory":
+        return
+    result.ca_file = None
+    fallback = HostDirectory(result.registry, path)
+    _read_entries(fallback, path, major)
+    result.certificates = fallback.certificates
+    if fallback.hosts_toml is not None and fallback.hosts_toml.obeyed:
+        result.problems.append(
+            Problem(
+                "default_hosts_toml",
+                f"{path}/hosts.toml speaks for every registry without a directory of its own; "
+                "a new directory would take this registry away from it",
+                f"{path}/hosts.toml",
+                f"let its owner add this CA, or create {result.path} by hand with what it says, then run again",
+                breaks=False,
+            )
+        )
+    else:
+        result.problems += [problem for problem in fallback.problems if problem.breaks]
+
+
+def _read_entries(result: HostDirectory, path: str, major: int) -> None:
+    names = _node.list_directory(path)
+    result.ca_file = _node.read_state(os.path.join(path, CA_FILE))
+    result.others = [name for name in names if name != CA_FILE and not name.startswith(".")]
+    if "hosts.toml" in names:
+        result.hosts_toml = read_hosts_toml(os.path.join(path, "hosts.toml"), result.registry, major)
+        if result.hosts_toml.obeyed:
+            _take_hosts_toml(result, result.hosts_toml)
+            return
+        if result.hosts_toml.note:
+            result.problems.append(
+                Problem(
+                    "hosts_toml_ignored",
+                    result.hosts_toml.note,
+                    result.hosts_toml.path,
+                    "mend or remove it: containerd logs the error and goes on without it",
+                    breaks=False,
+                    foreign=False,
+                )
+            )
+    for name in names:
+        if name.endswith(".crt"):
+            _take_file(result, os.path.join(path, name), ours=name == CA_FILE)
+        elif name.endswith(".cert") and f"{name[:-5]}.key" not in names:
+            result.problems.append(
+                Problem(
+                    "stray_cert",
+                    f"{path}/{name} has no key beside it: every pull from this registry fails",
+                    f"{path}/{name}",
+                    f"a CA must end in .crt: remove {path}/{name}, or add the client key {name[:-5]}.key; then run again",
+                )
+            )
+
+
+def _take_hosts_toml(result: HostDirectory, hosts: HostsToml) -> None:
+    for path in hosts.ca_paths:
+        _take_file(result, path, ours=False)
+    result.problems += [
+        Problem(
+            "foreign_hosts_toml",
+            f"{hosts.path} decides for this registry and {trouble}",
+            hosts.path,
+            "let its owner add the CA there (ca at the top level and in the [host] table of this registry), "
+            "or remove the file if nobody owns it; then run again",
+        )
+        for trouble in hosts.troubles
+    ]
+
+
+def _take_file(result: HostDirectory, path: str, *, ours: bool) -> None:
+    state = _node.read_state(path)
+    if state.kind == "directory":
+        # containerd skips it (runtime-facts §7), but our own name can't be written over it.
+        result.problems.append(
+            Problem(
+                "crt_is_a_directory",
+                f"{path} is a directory; containerd skips it",
+                path,
+                f"move it away (mv {path} {path}.old) and run again",
+                breaks=False,
+                foreign=ours,
+            )
+        )
+        return
+    if state.content is None:
+        _take_unusable(result, path, "it is a link to nothing" if state.dangling else "it isn't there", ours)
+        return
+    try:
+        ders = split(state.content)
+        found = [_found(der, path) for der in ders]
+    except TrustError as exc:
+        _take_unusable(result, path, exc.message, ours)
+        return
+    result.certificates += found
+
+
+def _take_unusable(result: HostDirectory, path: str, what: str, ours: bool) -> None:
+    result.problems.append(
+        Problem(
+            "ca_file_unusable",
+            f"containerd can't load {path}: {what}",
+            path,
+            f"move it away (mv {path} {path}.old) and run again: one bad file breaks the registry",
+            foreign=not ours,
+        )
+    )
+
+
+def _found(der: bytes, path: str) -> FoundCertificate:
+    facts = describe(der)
+    return FoundCertificate(
+        fingerprint(der), facts.subject, facts.not_before, facts.not_after, facts.is_ca, path
+    )

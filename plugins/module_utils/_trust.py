@@ -1,0 +1,315 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one sequence behind the modules: observe, plan, apply or only report, prove, take back.
+
+**PRIVATE** to the collection. Takes plain values, returns plain values, raises TrustError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _detect, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory, read_host_directory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import image_of_registry, parse_registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, parse_pin, split
+from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
+    Desired,
+    Plan,
+    Restart,
+    plan_absent,
+    plan_present,
+    restart_verdict,
+    judge,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import PullResult, caused_by_change, prove
+
+_NOT_PROVEN = "no proof_image is given: the files are checked, nothing was pulled"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a module was asked for. credentials maps a registry to user name and password."""
+
+    desired: list[Desired]
+    runtime: str = "auto"
+    credentials: dict[str, tuple[str, str]] = field(default_factory=dict)
+    timeout: float = 60.0
+    prove: bool = True
+
+
+@dataclass
+class Observation:
+    """One read of a node, for all registries."""
+
+    why: str
+    containerd: _containerd.Containerd
+    cri: Cri
+    directories: list[HostDirectory]
+
+    def runtime(self) -> dict[str, Any]:
+        return {
+            "name": self.containerd.name,
+            "version": self.containerd.version,
+            "endpoint": self.containerd.endpoint,
+            "unit": self.containerd.unit,
+            "pid": self.containerd.process.pid,
+            "config_file": self.containerd.config.file.path,
+            "config_path": self.containerd.config.config_path,
+            "chosen_because": self.why,
+        }
+
+
+def desired_from(entries: list[dict[str, Any]]) -> list[Desired]:
+    """The entries of the registries option, checked once more: a node trusts no caller.
+
+    Raises:
+        TrustError: a registry is malformed or given twice, or a bundle isn't what its pins say.
+    """
+    if not entries:
+        raise TrustError(
+            "no registry is given",
+            reason="no_registries",
+            found="an empty list",
+            expected="at least one registry",
+            next_step="set harbor_ca_registries (the registries option of the module)",
+        )
+    result: list[Desired] = []
+    for entry in entries:
+        item = _desired(entry)
+        if any(item.registry == other.registry for other in result):
+            raise TrustError(
+                "this registry is given twice",
+                reason="duplicate_registry",
+                registry=item.registry.name,
+                expected="one entry for each registry",
+                next_step="merge the two entries; several CAs belong into one bundle",
+            )
+        result.append(item)
+    return result
+
+
+def without_trust(desired: list[Desired]) -> list[Desired]:
+    """The same registries with no CA wanted: what state absent asks for."""
+    return [Desired(item.registry, (), frozenset()) for item in desired]
+
+
+def _desired(entry: dict[str, Any]) -> Desired:
+    registry = parse_registry(entry["host"])
+    pins = frozenset(parse_pin(pin) for pin in entry.get("fingerprints") or [])
+    ders: list[bytes] = []
+    if entry.get("ca_pem"):
+        ders = split(entry["ca_pem"].encode("utf-8"))
+        for der in ders:
+            facts = describe(der)
+            if not facts.is_ca:
+                raise TrustError(
+                    f"the certificate of {facts.subject} is not a CA",
+                    reason="not_a_ca",
+                    registry=registry.name,
+                    found=fingerprint(der),
+                    expected="a certificate with CA:TRUE",
+                    next_step="give the CA that signed the registry's certificate, not the certificate itself",
+                )
+        found = frozenset(fingerprint(der) for der in ders)
+        if pins and found != pins:
+            raise TrustError(
+                "the bundle isn't what the pins say",
+                reason="pin_mismatch",
+                registry=registry.name,
+                found=sorted(found),
+                expected=sorted(pins),
+                next_step="compare both with the fingerprint that the registry's administrator gave you",
+            )
+        pins = found
+    image = entry.get("proof_image")
+    return Desired(registry, tuple(ders), pins, image_of_registry(registry.name, image) if image else None)
+
+
+def observe(request: Request) -> Observation:
+    """Read everything once: the runtime, its configuration, each registry's directory.
+
+    Raises:
+        TrustError: no runtime can be worked with, or something can't be read.
+    """
+    found = _detect.detect(request.runtime)
+    cri = Cri(f"unix://{found.socket}", request.timeout)
+    process = _owner_of(found.socket)
+    containerd = _containerd.observe(process, cri)
+    directories = [
+        read_host_directory(_containerd.CERTS_DIR, item.registry, containerd.major) for item in request.desired
+    ]
+    return Observation(found.why, containerd, cri, directories)
+
+
+def _owner_of(socket: str) -> _node.Process:
+    """The containerd that listens at a socket; Docker and k3s run further ones with an address of their own."""
+    running = _node.processes("containerd")
+    default = f"unix://{_containerd.DEFAULT_SOCKET}" if socket == _containerd.DEFAULT_SOCKET else ""
+    for process in running:
+        address = process.option("--address", "-a") or default
+        if address.partition("://")[2] == socket or address == socket:
+            return process
+    raise TrustError(
+        f"nothing listens at {socket} any more",
+        reason="runtime_stopped",
+        path=socket,
+        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running] or "no containerd process",
+        expected="a running containerd",
+        next_step="systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
+    )
+
+
+def check(request: Request) -> dict[str, Any]:
+    """Compare only. Never changes anything, and pulls nothing."""
+    seen = observe(request)
+    restart = restart_verdict(seen.containerd)
+    verdicts = [
+        judge(item, directory, seen.containerd, restart) for item, directory in zip(request.desired, seen.directories)
+    ]
+    return {
+        "changed": False,
+        "registries": [verdict.to_dict(restart) for verdict in verdicts],
+        "in_sync": all(verdict.in_sync for verdict in verdicts),
+        "in_effect": all(verdict.in_effect for verdict in verdicts),
+        "runtime": seen.runtime(),
+        **_restart_fields(restart),
+    }
+
+
+def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
+    """Make it so (state present) or take it away (absent), and prove it if that is possible without a restart.
+
+    Raises:
+        TrustError: bad input, or something in the way; nothing has been touched.
+        ProofFailed: the change is in place or taken back, and the pull says no.
+    """
+    seen = observe(request)
+    plan = (plan_present if state == "present" else plan_absent)(request.desired, seen.directories, seen.containerd)
+    changes = _apply.complete(plan, seen.containerd)
+    restart = plan.restart_after or plan.restart
+    result: dict[str, Any] = {
+        "changed": plan.changed,
+        "changes": [change.summary for change in changes],
+        "diff": _apply.diff(changes),
+        "registries": [verdict.to_dict(restart) for verdict in plan.verdicts],
+        "runtime": seen.runtime(),
+        "backup_file": None,
+        "rolled_back": False,
+        "pulls_before": [],
+        "pulls": [],
+        "proof": "none",
+        **_restart_fields(restart),
+    }
+    pulling = state == "present" and request.prove and any(item.proof_image for item in request.desired)
+    if check_mode:
+        return {**result, "proof": "skipped" if pulling else "none", "msg": _say(plan, restart, "would be")}
+    before = _pulls(request, seen.cri) if pulling else []
+    result["pulls_before"] = [pull.to_dict() for pull in before]
+    if plan.changed:
+        with _apply.only_one():
+            result["backup_file"] = _apply.apply(changes)
+            result["registries"] = _judged_again(request, seen, restart)
+            _prove_change(request, seen, plan, restart, before, pulling, result)
+    elif pulling:
+        _settle(before, restart, result)
+    return {**result, "msg": _say(plan, restart, "is")}
+
+
+def take_back(check_mode: bool) -> dict[str, Any]:
+    """Bring back what the last change on this node replaced (state previous)."""
+    states = _apply.previous()
+    back = _apply.differing(states)
+    config = [state.path for state in back if state.path.endswith(".toml")]
+    why = f"{config[0]} is what it was before, and the process read another one" if config else "no restart is needed"
+    result = {
+        "changed": bool(back),
+        "changes": [f"bring back {state.path}" for state in back],
+        "diff": _apply.diff_back(back),
+        "registries": [],
+        "rolled_back": bool(back),
+        "msg": f"brought back: {', '.join(state.path for state in back)}" if back else "nothing to bring back",
+        **_restart_fields(Restart(bool(config), why, {"files": [state.path for state in back]})),
+    }
+    if not check_mode and states:
+        with _apply.only_one():
+            _apply.bring_back(back)
+    return result
+
+
+class ProofFailed(TrustError):
+    """The pull said no. result holds all that a successful run would have returned."""
+
+    def __init__(self, pull: PullResult, result: dict[str, Any], what_was_done: str) -> None:
+        super().__init__(
+            f"the proof failed, {pull.image} can't be pulled: {pull.message}. {what_was_done}".rstrip(),
+            reason=pull.reason,
+            registry=pull.registry,
+            found=pull.reason,
+            expected="a pull that succeeds",
+            next_step=pull.remedy,
+        )
+        self.result = result
+
+
+def _prove_change(
+    request: Request,
+    seen: Observation,
+    plan: Plan,
+    restart: Restart,
+    before: list[PullResult],
+    pulling: bool,
+    result: dict[str, Any],
+) -> None:
+    if restart.due or not pulling:
+        result["proof"] = "pending_restart" if restart.due and pulling else "none"
+        return
+    after = _pulls(request, seen.cri)
+    earlier = {pull.image: pull for pull in before}
+    if any(caused_by_change(earlier.get(pull.image), pull) for pull in after):
+        _apply.bring_back(_apply.previous())
+        result.update(rolled_back=True, changed=False, changes=[])
+    _settle(after, restart, result)
+
+
+def _settle(pulls: list[PullResult], restart: Restart, result: dict[str, Any]) -> None:
+    """Write the outcome of the proof into the result; a failure for which a restart is due is not one yet."""
+    result["pulls"] = [pull.to_dict() for pull in pulls]
+    failed = [pull for pull in pulls if not pull.ok]
+    if failed and restart.due and not result["rolled_back"]:
+        result["proof"] = "pending_restart"
+        return
+    result["proof"] = "failed" if failed else "proven"
+    if failed:
+        done = "The files are as they were before this run." if result["rolled_back"] else ""
+        raise ProofFailed(failed[0], result, done)
+
+
+def _pulls(request: Request, cri: Cri) -> list[PullResult]:
+    return [
+        prove(cri, item.proof_image, request.credentials.get(item.registry.name))
+        for item in request.desired
+        if item.proof_image
+    ]
+
+
+def _judged_again(request: Request, seen: Observation, restart: Restart) -> list[dict[str, Any]]:
+    """The registries as they are after the change; what the process has in effect waits for the restart."""
+    now = observe(request)
+    return [
+        judge(item, directory, now.containerd, restart).to_dict(restart)
+        for item, directory in zip(request.desired, now.directories)
+    ]
+
+
+def _restart_fields(restart: Restart) -> dict[str, Any]:
+    return {"restart_due": restart.due, "restart_why": restart.why, "restart_evidence": restart.evidence}
+
+
+def _say(plan: Plan, restart: Restart, verb: str) -> str:
+    words = [change.summary for change in plan.changes] or ["nothing to change"]
+    words.append(f"a restart {verb} due: {restart.why}" if restart.due else "no restart")
+    return "; ".join(words)

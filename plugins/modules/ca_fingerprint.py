@@ -1,0 +1,177 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does this node hold exactly the pinned CAs, where its runtime reads them, in effect?"""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ca_fingerprint
+short_description: Check the CA fingerprints that a node's container runtime trusts for a registry
+version_added: 0.1.0
+author:
+  - The nodetrust.harbor maintainers
+description:
+  - Answers for one or several registries whether this node holds exactly the pinned set of CAs, in the file that its
+    runtime really reads, and whether the running process has that file in effect.
+  - Compares fingerprints of certificates, not bytes of files, and the whole set. One CA too many is as wrong as one
+    too few.
+  - Reads only. It never changes anything, never pulls, and does not fail when the answer is no.
+options:
+  registries:
+    description: The registries and their pins.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      host:
+        description: The registry, C(host) or C(host:port), exactly as it stands in image references.
+        type: str
+        required: true
+      fingerprints:
+        description:
+          - The pins, SHA-256 fingerprints of the DER certificates, as C(openssl x509 -fingerprint -sha256) prints
+            them. Upper or lower case, with or without colons, with or without a prefix such as V(SHA256:).
+        type: list
+        elements: str
+        required: true
+  runtime:
+    description:
+      - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
+        runs.
+    type: str
+    choices: [auto, containerd]
+    default: auto
+extends_documentation_fragment:
+  - nodetrust.harbor.attributes
+  - nodetrust.harbor.attributes.node
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads only.
+  diff_mode:
+    support: N/A
+    details:
+      - Changes nothing, so there is no difference to show.
+  idempotent:
+    support: full
+seealso:
+  - module: nodetrust.harbor.registry_trust
+"""
+
+EXAMPLES = r"""
+- name: Ask whether the node trusts exactly the pinned CA
+  nodetrust.harbor.ca_fingerprint:
+    registries:
+      - host: harbor.example.com
+        fingerprints:
+          - "SHA256:5E:A1:…"
+  register: trust
+
+- name: Stop before the node takes pods
+  ansible.builtin.assert:
+    that: trust.in_effect
+    fail_msg: "{{ trust.registries | map(attribute='reasons') | flatten | join('; ') }}"
+"""
+
+RETURN = r"""
+in_sync:
+  description: Does every registry have exactly its pinned CAs in the file that the runtime reads?
+  type: bool
+  returned: success
+in_effect:
+  description: Is that true for every registry, and does the running process use those files?
+  type: bool
+  returned: success
+registries:
+  description: One entry for each registry, in the order of the option.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    registry:
+      description: The registry.
+      type: str
+    path:
+      description: The file that the runtime reads, or would read if it were there.
+      type: str
+    files:
+      description: All files from which the runtime takes CAs for this registry.
+      type: list
+      elements: str
+    found:
+      description:
+        - Each certificate found, with its C(fingerprint), C(subject), C(not_before) and C(not_after) (ISO 8601, UTC),
+          C(is_ca), and the C(path) of its file.
+      type: list
+      elements: dict
+    found_fingerprints:
+      description: The fingerprints found, sorted.
+      type: list
+      elements: str
+    expected_fingerprints:
+      description: The pins, in the same form, sorted.
+      type: list
+      elements: str
+    in_sync:
+      description: Are the two sets equal, and does nothing break the directory?
+      type: bool
+    in_effect:
+      description: Is it in sync, and does the running process read this directory?
+      type: bool
+    restart_due:
+      description: Does the running process lack something that it reads only at its start?
+      type: bool
+    reasons:
+      description: Why not, in words. Empty if all is well.
+      type: list
+      elements: str
+restart_due:
+  description: Is a restart of the runtime due?
+  type: bool
+  returned: success
+restart_why:
+  description: The same in words.
+  type: str
+  returned: success
+restart_evidence:
+  description: What the system said, process, start time, configuration file and its last change (ISO 8601, UTC).
+  type: dict
+  returned: success
+runtime:
+  description: The runtime that was asked, and what decided for it.
+  type: dict
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "registries": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "host": {"type": "str", "required": True},
+                    "fingerprints": {"type": "list", "elements": "str", "required": True},
+                },
+            },
+            "runtime": {"type": "str", "choices": ["auto", "containerd"], "default": "auto"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = _trust.check(_module.trust_request(module.params, needs_bundle=False))
+    except TrustError as exc:
+        _module.fail(module, exc)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the container runtime of a node trust exactly the pinned CAs of its registries."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: registry_trust
+short_description: Make a node's container runtime trust a registry's CA
+version_added: 0.1.0
+author:
+  - The nodetrust.harbor maintainers
+description:
+  - Puts the CA bundle of each registry where the runtime of this node really reads it, and nowhere else.
+  - On containerd that is C(/etc/containerd/certs.d/<registry>/ca.crt). If C(config_path) in C(config.toml) does not
+    lead there, that one key is set in place. Every other byte of the file stays, containerd's own parser accepts the
+    result before it replaces the old file, and the old file is kept beside it with the suffix C(.before-nodetrust).
+  - Never restarts anything. It says whether a restart is due, why, and what the system said that makes it so.
+  - If a registry has a O(registries[].proof_image) and no restart stands between, the image is pulled through the
+    runtime's own CRI as the proof. If that pull fails because of what was changed, the change is taken back.
+  - Files of others are never changed. What is in the way is named in the failure, together with the way out.
+options:
+  state:
+    description:
+      - V(present) makes the node trust exactly the given CAs for each registry.
+      - V(absent) takes away the CA file that this module puts there. C(config_path) stays, since other registries may
+        need it.
+      - V(previous) brings back what the last change of this module on this node replaced.
+    type: str
+    choices: [present, absent, previous]
+    default: present
+  registries:
+    description:
+      - The registries. Required unless O(state=previous).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: The registry, C(host) or C(host:port), exactly as it stands in image references.
+        type: str
+        required: true
+      ca_pem:
+        description:
+          - The CA bundle as PEM text. Required for O(state=present).
+        type: str
+      fingerprints:
+        description:
+          - The pins, SHA-256 fingerprints of the DER certificates. The set must be equal to that of the bundle.
+          - Without pins the bundle itself is what is expected.
+        type: list
+        elements: str
+      proof_image:
+        description:
+          - The image to pull as the proof, with or without the registry in front.
+          - The image stays in the runtime's store. A further proof costs one request.
+        type: str
+  runtime:
+    description:
+      - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
+        runs.
+    type: str
+    choices: [auto, containerd]
+    default: auto
+  credentials:
+    description:
+      - Logins for registries that ask for one. Used for the proof only, never written to the node, never logged,
+        never on a command line.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      registry:
+        description: The registry, as in O(registries[].host).
+        type: str
+        required: true
+      username:
+        description: The user or robot account.
+        type: str
+        required: true
+      password:
+        description: Its password or token.
+        type: str
+        required: true
+  timeout:
+    description: Seconds that one pull may take.
+    type: float
+    default: 60
+extends_documentation_fragment:
+  - nodetrust.harbor.attributes
+  - nodetrust.harbor.attributes.node
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Predicts every change and the restart. Pulls nothing, so RV(proof) is V(skipped).
+  diff_mode:
+    support: full
+    details:
+      - Shows the certificates of a CA file, and of C(config.toml) only the lines that change.
+  idempotent:
+    support: full
+seealso:
+  - module: nodetrust.harbor.ca_fingerprint
+  - module: nodetrust.harbor.registry_pull
+  - module: nodetrust.harbor.ca_bundle_info
+"""
+
+EXAMPLES = r"""
+- name: Trust the private Harbor and prove it
+  nodetrust.harbor.registry_trust:
+    registries:
+      - host: harbor.example.com
+        ca_pem: "{{ lookup('ansible.builtin.file', 'harbor-ca.crt') }}"
+        proof_image: library/hello:1
+  register: trust
+
+- name: Show what made a restart due
+  ansible.builtin.debug:
+    var: trust.restart_why
+  when: trust.restart_due
+
+- name: Take the CA away again
+  nodetrust.harbor.registry_trust:
+    state: absent
+    registries:
+      - host: harbor.example.com
+"""
+
+RETURN = r"""
+changes:
+  description: One line for each step, in the order in which they were taken (or would be, in check mode).
+  type: list
+  elements: str
+  returned: always
+  sample: ["create /etc/containerd/certs.d/harbor.example.com/ca.crt with SHA256:5E:…"]
+registries:
+  description: For each registry what was found and what was expected, as M(nodetrust.harbor.ca_fingerprint) returns it.
+  type: list
+  elements: dict
+  returned: O(state=present) or O(state=absent)
+runtime:
+  description: The runtime that was worked with, and what decided for it.
+  type: dict
+  returned: O(state=present) or O(state=absent)
+restart_due:
+  description: Does the running process lack something that it reads only at its start?
+  type: bool
+  returned: always
+restart_why:
+  description: The same in words.
+  type: str
+  returned: always
+restart_evidence:
+  description: What the system said, process, start time, configuration file and its last change (ISO 8601, UTC).
+  type: dict
+  returned: always
+proof:
+  description:
+    - V(proven) if every proof image was pulled, V(failed) if one was not.
+    - V(pending_restart) if the pull has to wait for the restart.
+    - V(skipped) in check mode, V(none) if no registry has a proof image.
+  type: str
+  returned: always
+pulls_before:
+  description: The pulls before the change, as M(nodetrust.harbor.registry_pull) returns them.
+  type: list
+  elements: dict
+  returned: O(state=present) or O(state=absent)
+pulls:
+  description: The pulls that are the proof.
+  type: list
+  elements: dict
+  returned: O(state=present) or O(state=absent)
+rolled_back:
+  description: Was the state before the change brought back?
+  type: bool
+  returned: always
+backup_file:
+  description: Where the old configuration file lies, if it was changed.
+  type: str
+  returned: O(state=present) or O(state=absent)
+reason:
+  description: Stable name of the failure, such as V(foreign_hosts_toml), V(legacy_registry_config), V(unknown_authority).
+  type: str
+  returned: failure
+registry:
+  description: The registry that the failure is about.
+  type: str
+  returned: failure
+path:
+  description: The file that the failure is about.
+  type: str
+  returned: failure
+found:
+  description: What was found.
+  type: raw
+  returned: failure
+expected:
+  description: What was expected.
+  type: raw
+  returned: failure
+next_step:
+  description: What to do now.
+  type: str
+  returned: failure
+node:
+  description: The node's own name.
+  type: str
+  returned: failure
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent", "previous"], "default": "present"},
+            "registries": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "host": {"type": "str", "required": True},
+                    "ca_pem": {"type": "str"},
+                    "fingerprints": {"type": "list", "elements": "str"},
+                    "proof_image": {"type": "str"},
+                },
+            },
+            "runtime": {"type": "str", "choices": ["auto", "containerd"], "default": "auto"},
+            "credentials": _module.CREDENTIALS_SPEC,
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    state = module.params["state"]
+    try:
+        if state == "previous":
+            result = _trust.take_back(module.check_mode)
+        else:
+            request = _module.trust_request(module.params, needs_bundle=state == "present")
+            result = _trust.ensure(request, state, module.check_mode)
+    except TrustError as exc:
+        _module.fail(module, exc)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
