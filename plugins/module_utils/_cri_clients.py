@@ -157,8 +157,9 @@ class Curl(_Program):
             headers = dump.read().decode("utf-8", "replace")
         status = wire.status_of_headers(headers)
         if status is None:
-            said = (output.stderr.strip() or headers.strip() or "nothing").splitlines()[0]
-            words = f"the answer on {self.socket} is not gRPC: {said}"
+            words = f"the answer on {self.socket} is not gRPC"
+            if output.status:
+                words = f"error reading from server: {output.stderr.strip() or output.status}"
             raise errors.refused(wire.GrpcStatus("Unavailable", words), self.socket, self.name)
         if status.code != "OK":
             raise errors.refused(status, self.socket, self.name)

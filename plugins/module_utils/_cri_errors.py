@@ -47,9 +47,9 @@ def refused(status: GrpcStatus, socket: str, via: str | None) -> CriError:
         next_step = "Start the runtime (systemctl status containerd), or name the socket that it listens on"
         if "permission denied" in words:
             next_step = "Run as root (become: true)"
-    elif status.code == "Unavailable" and ("EOF" in words or "reset" in words):
-        reason, what = "cri_unavailable", "The runtime went away during the call."
-        next_step = "See whether it was restarted (systemctl status containerd), then try again"
+    elif status.code == "Unavailable" and "error reading from server" in words:
+        reason, what = "cri_unavailable", "The runtime broke the call off."
+        next_step = "See whether it restarts (systemctl status containerd) and whether this is its CRI socket"
     return CriError(
         what,
         code=status.code,
