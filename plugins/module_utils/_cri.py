@@ -40,7 +40,7 @@ class Cri:
         client: str = "auto",
         path: tuple[str, ...] | None = None,
     ) -> None:
-        self.socket = endpoint[len("unix://") :] if endpoint.startswith("unix://") else endpoint
+        self.socket = endpoint.removeprefix("unix://")
         if not self.socket.startswith("/") or "\0" in self.socket:
             raise errors.invalid_endpoint(endpoint)
         self.timeout = float(timeout)

@@ -142,12 +142,14 @@ class Curl(_Program):
         with os.fdopen(read_end, "rb") as dump:
             try:
                 output = self._run(
-                    ["-q", "--silent", "--show-error", "--noproxy", "*"]
-                    + ["--http2-prior-knowledge", "--unix-socket", self.socket]
-                    + ["--header", "content-type: application/grpc", "--header", "te: trailers"]
-                    + ["--header", "expect:", "--data-binary", "@-"]
-                    + ["--dump-header", f"/dev/fd/{write_end}", "--output", "-"]
-                    + [f"http://localhost/runtime.{method}"],
+                    [
+                        *("-q", "--silent", "--show-error", "--noproxy", "*"),
+                        *("--http2-prior-knowledge", "--unix-socket", self.socket),
+                        *("--header", "content-type: application/grpc", "--header", "te: trailers"),
+                        *("--header", "expect:", "--data-binary", "@-"),
+                        *("--dump-header", f"/dev/fd/{write_end}", "--output", "-"),
+                        f"http://localhost/runtime.{method}",
+                    ],
                     limit,
                     stdin=wire.frame(message),
                     pass_fds=(write_end,),
