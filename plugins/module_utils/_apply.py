@@ -64,7 +64,13 @@ def complete(plan: Plan, containerd: Containerd) -> list[Change]:
     Check mode does this too: a step that could not be carried out is told before, not after.
     """
     return [
-        Change(change.kind, change.path, change.summary, _containerd.with_config_path(containerd), change.registry)
+        Change(
+            change.kind,
+            change.path,
+            change.summary,
+            _containerd.with_config_path(containerd),
+            change.registry,
+        )
         if change.kind == "config"
         else change
         for change in plan.changes

@@ -115,7 +115,9 @@ def read_config(binary: str, path: str) -> Config:
         return Config(state, "", {}, False, (), (), None)
     dump = dump_config(binary, path)
     images = _images_section(dump)
-    imports = tuple(str(item) for item in dump.get("imports", []) if os.path.basename(str(item)) != os.path.basename(path))
+    imports = tuple(
+        str(item) for item in dump.get("imports", []) if os.path.basename(str(item)) != os.path.basename(path)
+    )
     files = [path, *_expand(imports, path)]
     changes = [change for change in map(_node.last_change, files) if change is not None]
     return Config(
@@ -212,7 +214,8 @@ def with_config_path(containerd: Containerd) -> bytes:
         f"config_path can't be made effective in {config.file.path}",
         reason="config_overridden" if config.imports else "config_not_effective",
         path=config.file.path,
-        found=f"containerd still sees {seen[0]!r}" + (f"; imports: {', '.join(config.imports)}" if config.imports else ""),
+        found=f"containerd still sees {seen[0]!r}"
+        + (f"; imports: {', '.join(config.imports)}" if config.imports else ""),
         expected=CERTS_DIR,
         next_step=(
             f"set config_path in the drop-in that overrides it ({', '.join(config.imports)})"
@@ -252,7 +255,9 @@ def _rest(dump: dict[str, Any]) -> dict[str, Any]:
     for _top, plugin, registry in (_IMAGES, _GRPC):
         if isinstance(plugins.get(plugin, {}).get(registry), dict):
             plugins[plugin] = dict(plugins[plugin])
-            plugins[plugin][registry] = {k: v for k, v in plugins[plugin][registry].items() if k != "config_path"}
+            plugins[plugin][registry] = {
+                k: v for k, v in plugins[plugin][registry].items() if k != "config_path"
+            }
     rest["plugins"] = plugins
     return rest
 
@@ -269,7 +274,10 @@ def _legacy_lines(path: str, text: str, images: dict[str, Any]) -> list[tuple[st
     found: list[tuple[str, int, str]] = []
     for place in (_IMAGES, _GRPC, _OLD):
         if document.get((*place, "mirrors")):
-            found += [(path, number, lines[number - 1].strip()) for number in document.lines_under((*place, "mirrors"))]
+            found += [
+                (path, number, lines[number - 1].strip())
+                for number in document.lines_under((*place, "mirrors"))
+            ]
         for host, entry in (document.get((*place, "configs")) or {}).items():
             if isinstance(entry, dict) and entry.get("tls"):
                 where = (*place, "configs", host, "tls")

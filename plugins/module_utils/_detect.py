@@ -27,8 +27,13 @@ SOCKETS = {
 SUPPORTED = ("containerd",)
 
 _KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
-_ENDPOINT = re.compile(r"container-?runtime-?endpoint[\"']?\s*[=:]\s*[\"']?(\S+?)[\"'\s]*$", re.IGNORECASE | re.MULTILINE)
-_INSTALLED = {"containerd": ("/usr/bin/containerd", "/usr/local/bin/containerd"), "docker": ("/usr/bin/dockerd",)}
+_ENDPOINT = re.compile(
+    r"^[^#\n]*container-?runtime-?endpoint[\"']?\s*[=:]\s*[\"']?([^\s\"']+)", re.IGNORECASE | re.MULTILINE
+)
+_INSTALLED = {
+    "containerd": ("/usr/bin/containerd", "/usr/local/bin/containerd"),
+    "docker": ("/usr/bin/dockerd",),
+}
 
 
 @dataclass(frozen=True)

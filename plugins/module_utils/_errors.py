@@ -56,9 +56,16 @@ class TrustError(Exception):
         }
 
     def __str__(self) -> str:
-        parts = [f"{self.registry}: {self.message}" if self.registry else self.message]
-        for label, value in (("Found", self.found), ("Expected", self.expected), ("Next step", self.next_step)):
+        sentence = self.message if self.message.endswith(".") else f"{self.message}."
+        parts = [f"{self.registry}: {sentence}" if self.registry else sentence]
+        for label, value in (
+            ("Found", self.found),
+            ("Expected", self.expected),
+            ("Next step", self.next_step),
+        ):
             if value not in (None, "", []):
-                text = ", ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+                text = (
+                    ", ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+                )
                 parts.append(f"{label}: {text.rstrip('.')}.")
         return " ".join(parts)

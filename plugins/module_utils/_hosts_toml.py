@@ -56,11 +56,15 @@ def read_hosts_toml(path: str, registry: Registry, major: int) -> HostsToml:
     for paths in cas:
         result.ca_paths += [item for item in paths if item not in result.ca_paths]
     if not result.ca_paths:
-        result.troubles.append("names no CA for it (ca is missing), so the .crt files beside it are never read")
+        result.troubles.append(
+            "names no CA for it (ca is missing), so the .crt files beside it are never read"
+        )
     return result
 
 
-def _own_entries(data: dict[str, Any], hosts: dict[str, Any], registry: Registry) -> list[tuple[str, dict[str, Any]]]:
+def _own_entries(
+    data: dict[str, Any], hosts: dict[str, Any], registry: Registry
+) -> list[tuple[str, dict[str, Any]]]:
     """The entries whose connections end at the registry itself: the top level, and [host] tables that name it."""
     entries: list[tuple[str, dict[str, Any]]] = []
     if _netloc(str(data.get("server", ""))) in ("", registry.name):

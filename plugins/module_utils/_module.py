@@ -12,7 +12,11 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._trust import Request, desired_from, without_trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils._trust import (
+    Request,
+    desired_from,
+    without_trust,
+)
 
 
 def fail(module: AnsibleModule, exc: TrustError) -> NoReturn:

@@ -82,7 +82,9 @@ def read_state(path: str, limit: int = 1 << 20) -> FileState:
     except OSError:
         return FileState(path, "link", None, target=target)
     if stat.S_ISDIR(info.st_mode):
-        return FileState(path, "directory", None, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, target)
+        return FileState(
+            path, "directory", None, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, target
+        )
     if not stat.S_ISREG(info.st_mode):
         return FileState(path, "other", None, target=target)
     if info.st_size > limit:
@@ -197,7 +199,9 @@ def make_directories(path: str) -> None:
 def run(argv: list[str], timeout: float = 30) -> tuple[int, str, str]:
     """Run a program: exit status, standard output, standard error. 127 if it isn't there, 124 on timeout."""
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, capture_output=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
+        )
     except FileNotFoundError:
         return 127, "", f"{argv[0]}: not found"
     except PermissionError:
@@ -315,7 +319,12 @@ def file_error(path: str, exc: OSError, next_step: str | None = None) -> TrustEr
         errno.EACCES: "run with become: true",
         errno.EPERM: "run with become: true; if it already did, look for an immutable flag (lsattr)",
     }
-    reasons = {errno.ENOSPC: "disk_full", errno.EROFS: "read_only", errno.EACCES: "not_root", errno.EPERM: "not_root"}
+    reasons = {
+        errno.ENOSPC: "disk_full",
+        errno.EROFS: "read_only",
+        errno.EACCES: "not_root",
+        errno.EPERM: "not_root",
+    }
     code = exc.errno or 0
     return TrustError(
         f"{path} can't be used",

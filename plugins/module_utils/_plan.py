@@ -142,18 +142,28 @@ def restart_verdict(containerd: Containerd, *, config_will_change: bool = False)
     }
     who = f"{containerd.unit} (PID {containerd.process.pid}, started {_iso(started)})"
     if config_will_change:
-        return Restart(True, f"config_path in {config.file.path} changes, and {who} read it only at start", evidence)
+        return Restart(
+            True, f"config_path in {config.file.path} changes, and {who} read it only at start", evidence
+        )
     if not _containerd.covers(config.config_path, containerd.major, config.local_pull):
-        return Restart(False, f"a restart alone would not help: config_path is {config.config_path!r}", evidence)
+        return Restart(
+            False, f"a restart alone would not help: config_path is {config.config_path!r}", evidence
+        )
     if containerd.running_config_path is not None:
         if os.path.normpath(containerd.running_config_path) == os.path.normpath(config.config_path):
             return Restart(False, f"{who} runs with config_path {containerd.running_config_path}", evidence)
         return Restart(
-            True, f"{who} runs with config_path {containerd.running_config_path!r}, not {config.config_path!r}", evidence
+            True,
+            f"{who} runs with config_path {containerd.running_config_path!r}, not {config.config_path!r}",
+            evidence,
         )
     if config.changed is not None and config.changed > started + _TICK:
-        return Restart(True, f"{who} is older than {config.file.path} (changed {_iso(config.changed)})", evidence)
-    return Restart(False, f"{who} is younger than {config.file.path} (changed {_iso(config.changed)})", evidence)
+        return Restart(
+            True, f"{who} is older than {config.file.path} (changed {_iso(config.changed)})", evidence
+        )
+    return Restart(
+        False, f"{who} is younger than {config.file.path} (changed {_iso(config.changed)})", evidence
+    )
 
 
 def plan_present(desired: list[Desired], directories: list[HostDirectory], containerd: Containerd) -> Plan:
@@ -163,7 +173,9 @@ def plan_present(desired: list[Desired], directories: list[HostDirectory], conta
         TrustError: something that isn't ours is in the way; nothing has been touched.
     """
     now = restart_verdict(containerd)
-    plan = Plan([judge(item, directory, containerd, now) for item, directory in zip(desired, directories)], now)
+    plan = Plan(
+        [judge(item, directory, containerd, now) for item, directory in zip(desired, directories)], now
+    )
     for item, directory, verdict in zip(desired, directories, plan.verdicts):
         if verdict.in_sync:
             continue
@@ -173,7 +185,9 @@ def plan_present(desired: list[Desired], directories: list[HostDirectory], conta
     config = containerd.config
     if not _containerd.covers(config.config_path, containerd.major, config.local_pull):
         plan.changes.append(_set_config_path(containerd))
-    plan.restart_after = restart_verdict(containerd, config_will_change=any(c.kind == "config" for c in plan.changes))
+    plan.restart_after = restart_verdict(
+        containerd, config_will_change=any(c.kind == "config" for c in plan.changes)
+    )
     return plan
 
 
@@ -184,10 +198,16 @@ def plan_absent(desired: list[Desired], directories: list[HostDirectory], contai
         TrustError: a foreign hosts.toml leads to our file.
     """
     now = restart_verdict(containerd)
-    plan = Plan([judge(item, directory, containerd, now) for item, directory in zip(desired, directories)], now)
+    plan = Plan(
+        [judge(item, directory, containerd, now) for item, directory in zip(desired, directories)], now
+    )
     for directory in directories:
         path = os.path.join(directory.path, CA_FILE)
-        if not directory.exists or directory.ca_file is None or directory.ca_file.kind in ("absent", "directory"):
+        if (
+            not directory.exists
+            or directory.ca_file is None
+            or directory.ca_file.kind in ("absent", "directory")
+        ):
             continue
         if directory.hosts_toml is not None and directory.hosts_toml.refers_to(path):
             raise TrustError(
@@ -200,7 +220,9 @@ def plan_absent(desired: list[Desired], directories: list[HostDirectory], contai
         name = directory.registry.name
         plan.changes.append(Change("remove", path, f"remove {path}", registry=name))
         if not directory.others:
-            plan.changes.append(Change("rmdir", directory.path, f"remove the empty {directory.path}", registry=name))
+            plan.changes.append(
+                Change("rmdir", directory.path, f"remove the empty {directory.path}", registry=name)
+            )
     plan.restart_after = Restart(False, "files under certs.d are read at every pull", now.evidence)
     return plan
 
@@ -210,7 +232,11 @@ def _write_ca(desired: Desired, directory: HostDirectory) -> Change:
     verb = "replace" if directory.ca_file is not None and directory.ca_file.kind != "absent" else "create"
     pins = ", ".join(fingerprint(der) for der in desired.ders)
     return Change(
-        "write", path, f"{verb} {path} with {pins}", to_pem(list(desired.ders)).encode("ascii"), desired.registry.name
+        "write",
+        path,
+        f"{verb} {path} with {pins}",
+        to_pem(list(desired.ders)).encode("ascii"),
+        desired.registry.name,
     )
 
 
@@ -222,7 +248,9 @@ def _set_config_path(containerd: Containerd) -> Change:
             "containerd would start without its CRI",
             reason="legacy_registry_config",
             path=config.file.path,
-            found=[f"{path}:{line}: {text}" if line else f"{path}: {text}" for path, line, text in config.legacy],
+            found=[
+                f"{path}:{line}: {text}" if line else f"{path}: {text}" for path, line, text in config.legacy
+            ],
             expected="neither registry.mirrors nor registry.configs.*.tls",
             next_step="move each of them to a hosts.toml under "
             f"{_containerd.CERTS_DIR} in a maintenance window, take these lines out, then run again",
@@ -239,7 +267,9 @@ def _set_config_path(containerd: Containerd) -> Change:
         )
     found = repr(config.config_path) if config.config_path else "nothing"
     return Change(
-        "config", config.file.path, f"set config_path to {_containerd.CERTS_DIR} in {config.file.path} (was {found})"
+        "config",
+        config.file.path,
+        f"set config_path to {_containerd.CERTS_DIR} in {config.file.path} (was {found})",
     )
 
 
@@ -263,7 +293,9 @@ def _blocker(desired: Desired, directory: HostDirectory) -> TrustError | None:
     own = os.path.join(directory.path, CA_FILE)
     if not directory.exists:
         return None
-    foreign = [item for item in directory.certificates if item.path != own and item.fingerprint not in desired.pins]
+    foreign = [
+        item for item in directory.certificates if item.path != own and item.fingerprint not in desired.pins
+    ]
     if foreign:
         return TrustError(
             "another file in this registry's directory adds a CA that isn't pinned",
@@ -284,7 +316,9 @@ def _config_reasons(containerd: Containerd, restart: Restart) -> list[str]:
         reasons.append(f"the CRI doesn't answer: {containerd.cri_error}")
     if not _containerd.covers(config.config_path, containerd.major, config.local_pull):
         value = repr(config.config_path) if config.config_path else "not set"
-        reasons.append(f"config_path is {value} in {config.file.path}; containerd doesn't read {_containerd.CERTS_DIR}")
+        reasons.append(
+            f"config_path is {value} in {config.file.path}; containerd doesn't read {_containerd.CERTS_DIR}"
+        )
     if restart.due:
         reasons.append(restart.why)
     return reasons
@@ -304,4 +338,8 @@ def _read_path(directory: HostDirectory) -> str:
 def _iso(seconds: float | None) -> str | None:
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(seconds, timezone.utc)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

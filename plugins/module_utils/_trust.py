@@ -13,9 +13,17 @@ from typing import Any
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _detect, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory, read_host_directory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
+    HostDirectory,
+    read_host_directory,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import image_of_registry, parse_registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, parse_pin, split
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
+    describe,
+    fingerprint,
+    parse_pin,
+    split,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
     Desired,
     Plan,
@@ -25,7 +33,11 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
     restart_verdict,
     judge,
 )
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import PullResult, caused_by_change, prove
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
+    PullResult,
+    caused_by_change,
+    prove,
+)
 
 _NOT_PROVEN = "no proof_image is given: the files are checked, nothing was pulled"
 
@@ -140,7 +152,8 @@ def observe(request: Request) -> Observation:
     process = _owner_of(found.socket)
     containerd = _containerd.observe(process, cri)
     directories = [
-        read_host_directory(_containerd.CERTS_DIR, item.registry, containerd.major) for item in request.desired
+        read_host_directory(_containerd.CERTS_DIR, item.registry, containerd.major)
+        for item in request.desired
     ]
     return Observation(found.why, containerd, cri, directories)
 
@@ -157,7 +170,8 @@ def _owner_of(socket: str) -> _node.Process:
         f"nothing listens at {socket} any more",
         reason="runtime_stopped",
         path=socket,
-        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running] or "no containerd process",
+        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running]
+        or "no containerd process",
         expected="a running containerd",
         next_step="systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
     )
@@ -168,7 +182,8 @@ def check(request: Request) -> dict[str, Any]:
     seen = observe(request)
     restart = restart_verdict(seen.containerd)
     verdicts = [
-        judge(item, directory, seen.containerd, restart) for item, directory in zip(request.desired, seen.directories)
+        judge(item, directory, seen.containerd, restart)
+        for item, directory in zip(request.desired, seen.directories)
     ]
     return {
         "changed": False,
@@ -188,7 +203,9 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         ProofFailed: the change is in place or taken back, and the pull says no.
     """
     seen = observe(request)
-    plan = (plan_present if state == "present" else plan_absent)(request.desired, seen.directories, seen.containerd)
+    plan = (plan_present if state == "present" else plan_absent)(
+        request.desired, seen.directories, seen.containerd
+    )
     changes = _apply.complete(plan, seen.containerd)
     restart = plan.restart_after or plan.restart
     result: dict[str, Any] = {
@@ -224,14 +241,20 @@ def take_back(check_mode: bool) -> dict[str, Any]:
     states = _apply.previous()
     back = _apply.differing(states)
     config = [state.path for state in back if state.path.endswith(".toml")]
-    why = f"{config[0]} is what it was before, and the process read another one" if config else "no restart is needed"
+    why = (
+        f"{config[0]} is what it was before, and the process read another one"
+        if config
+        else "no restart is needed"
+    )
     result = {
         "changed": bool(back),
         "changes": [f"bring back {state.path}" for state in back],
         "diff": _apply.diff_back(back),
         "registries": [],
         "rolled_back": bool(back),
-        "msg": f"brought back: {', '.join(state.path for state in back)}" if back else "nothing to bring back",
+        "msg": f"brought back: {', '.join(state.path for state in back)}"
+        if back
+        else "nothing to bring back",
         **_restart_fields(Restart(bool(config), why, {"files": [state.path for state in back]})),
     }
     if not check_mode and states:

@@ -44,7 +44,7 @@ options:
     default: auto
 extends_documentation_fragment:
   - nodetrust.harbor.attributes
-  - nodetrust.harbor.attributes.node
+  - nodetrust.harbor.attributes.linux
 attributes:
   check_mode:
     support: full

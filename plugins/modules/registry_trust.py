@@ -89,7 +89,7 @@ options:
     default: 60
 extends_documentation_fragment:
   - nodetrust.harbor.attributes
-  - nodetrust.harbor.attributes.node
+  - nodetrust.harbor.attributes.linux
 attributes:
   check_mode:
     support: full

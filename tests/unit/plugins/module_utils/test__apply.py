@@ -1,0 +1,123 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All steps or none, and the way back. Real files under a temporary directory."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import Change
+from tests.lab import pki
+
+
+@pytest.fixture(autouse=True)
+def node(tmp_path, monkeypatch):
+    monkeypatch.setattr(_apply, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(_apply, "RECORD", str(tmp_path / "state" / "previous.json"))
+    monkeypatch.setattr(_containerd, "CERTS_DIR", str(tmp_path / "certs.d"))
+    return tmp_path
+
+
+def write(path, content=b"new"):
+    return Change("write", str(path), "write", content)
+
+
+def snapshot(root):
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None
+        for path in sorted(root.rglob("*"))
+        if "state" not in path.parts
+    }
+
+
+def test_a_change_and_the_way_back(node):
+    config = node / "config.toml"
+    config.write_bytes(b"old")
+    before = snapshot(node)
+    ca = node / "certs.d" / "harbor.test" / "ca.crt"
+    backup = _apply.apply([write(ca), Change("config", str(config), "set", b"edited")])
+    assert ca.read_bytes() == b"new" and config.read_bytes() == b"edited"
+    assert backup == f"{config}.before-nodetrust"
+    assert (node / "config.toml.before-nodetrust").read_bytes() == b"old"
+    _apply.bring_back(_apply.differing(_apply.previous()))
+    after = snapshot(node)
+    after.pop("config.toml.before-nodetrust")
+    assert {**before, "certs.d": None} == after
+    assert _apply.previous() == []
+
+
+def test_a_removal_and_the_way_back(node):
+    ca = node / "certs.d" / "harbor.test" / "ca.crt"
+    ca.parent.mkdir(parents=True)
+    ca.write_bytes(b"old")
+    before = snapshot(node)
+    _apply.apply([Change("remove", str(ca), "remove"), Change("rmdir", str(ca.parent), "rmdir")])
+    assert not ca.parent.exists()
+    _apply.bring_back(_apply.previous())
+    assert snapshot(node) == before
+
+
+def test_a_step_that_fails_takes_back_those_before_it(node, monkeypatch):
+    first, second = node / "certs.d" / "a.test" / "ca.crt", node / "blocked" / "ca.crt"
+    (node / "blocked").write_bytes(b"a file where a directory should be")
+    before = snapshot(node)
+    with pytest.raises(TrustError) as caught:
+        _apply.apply([write(first), write(second)])
+    assert str(second) in str(caught.value)
+    after = snapshot(node)
+    assert {**before, "certs.d": None} == after
+
+
+def test_without_a_change_there_is_no_way_back():
+    assert _apply.previous() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 99}', "[]", '{"format": 1, "files": [{}]}'])
+def test_a_broken_record_is_told(node, text):
+    (node / "state").mkdir()
+    (node / "state" / "previous.json").write_text(text)
+    with pytest.raises(TrustError) as caught:
+        _apply.previous()
+    assert caught.value.reason == "record_broken" and "previous.json" in caught.value.next_step
+
+
+def test_the_record_is_for_root_only(node):
+    _apply.apply([write(node / "certs.d" / "a.test" / "ca.crt")])
+    record = node / "state" / "previous.json"
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert json.loads(record.read_text())["files"][0]["kind"] == "absent"
+
+
+def test_a_second_run_at_the_same_time_is_refused():
+    with _apply.only_one(), pytest.raises(TrustError) as caught, _apply.only_one():
+        pass
+    assert caught.value.reason == "locked"
+
+
+def test_diff_shows_certificates_and_of_a_configuration_only_the_changed_lines(node):
+    ca = pki.make_ca("Lab CA")
+    config = node / "config.toml"
+    config.write_bytes(b'[auth]\npassword = "secret"\nconfig_path = ""\n')
+    new = config.read_bytes().replace(b'""', b'"/etc/containerd/certs.d"')
+    shown = _apply.diff([write(node / "ca.crt", ca.pem.encode()), Change("config", str(config), "set", new)])
+    assert shown[0]["before"] == "" and ca.fingerprint in shown[0]["after"] and "Lab CA" in shown[0]["after"]
+    assert '+config_path = "/etc/containerd/certs.d"' in shown[1]["prepared"]
+    assert "secret" not in json.dumps(shown)
+
+
+def test_diff_of_a_tampered_file_says_so(node):
+    (node / "ca.crt").write_text("junk")
+    (shown,) = _apply.diff([write(node / "ca.crt", pki.make_ca("x").pem.encode())])
+    assert "not usable as a CA file" in shown["before"]
+
+
+def test_files_of_today_are_not_brought_back_when_nothing_differs(node):
+    path = node / "ca.crt"
+    path.write_bytes(b"old")
+    _apply.apply([write(path)])
+    path.write_bytes(b"old")
+    assert _apply.differing(_apply.previous()) == []
+    assert _node.read_state(str(path)).content == b"old"

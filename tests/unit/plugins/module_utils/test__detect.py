@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which runtime counts: what kubelet says, else the only one, else a question."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _detect
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+
+CONTAINERD = {"containerd": "/run/containerd/containerd.sock"}
+CRIO = {"crio": "/run/crio/crio.sock"}
+DOCKER = {"docker": "/run/docker.sock"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kubelet", "running", "why"),
+    [
+        ("auto", None, CONTAINERD, "only runtime"),
+        ("auto", "unix:///run/containerd/containerd.sock", {**CONTAINERD, **CRIO}, "kubelet is pointed at"),
+        ("auto", "/run/containerd/containerd.sock", {**CONTAINERD, **DOCKER}, "kubelet is pointed at"),
+        ("auto", "unix:///var/run/containerd/containerd.sock", CONTAINERD, "kubelet is pointed at"),
+        ("containerd", None, {**CONTAINERD, **DOCKER}, "option names it"),
+        ("containerd", "unix:///run/crio/crio.sock", {**CONTAINERD, **CRIO}, "option names it"),
+    ],
+)
+def test_containerd_is_chosen(wanted, kubelet, running, why):
+    found = _detect.decide(wanted, kubelet, running, [])
+    assert (found.name, found.socket) == ("containerd", "/run/containerd/containerd.sock")
+    assert why in found.why
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kubelet", "running", "present", "reason", "words"),
+    [
+        ("auto", None, {}, [], "no_runtime", "install and start the runtime"),
+        ("auto", None, {}, ["containerd"], "runtime_stopped", "systemctl start containerd"),
+        (
+            "auto",
+            None,
+            {},
+            ["containerd", "docker"],
+            "no_runtime",
+            "installed but stopped: containerd, docker",
+        ),
+        ("auto", None, {**CONTAINERD, **CRIO}, [], "several_runtimes", "harbor_ca_runtime"),
+        ("auto", None, {**CONTAINERD, **DOCKER}, [], "several_runtimes", "docker at /run/docker.sock"),
+        ("auto", "unix:///run/crio/crio.sock", CRIO, [], "unsupported_runtime", "pulls with crio"),
+        ("auto", "unix:///run/crio/crio.sock", CONTAINERD, [], "no_runtime", "crio doesn't run here"),
+        (
+            "auto",
+            "unix:///run/k3s/containerd/containerd.sock",
+            {"k3s": "x"},
+            [],
+            "unsupported_runtime",
+            "k3s",
+        ),
+        ("auto", "unix:///run/elsewhere.sock", CONTAINERD, [], "unknown_runtime", "/run/elsewhere.sock"),
+        ("containerd", None, {}, ["containerd"], "runtime_stopped", "journalctl -u containerd"),
+        ("containerd", None, CRIO, [], "no_runtime", "crio at /run/crio/crio.sock"),
+    ],
+)
+def test_a_question_or_a_refusal(wanted, kubelet, running, present, reason, words):
+    with pytest.raises(TrustError) as caught:
+        _detect.decide(wanted, kubelet, running, present)
+    assert caught.value.reason == reason
+    assert words in str(caught.value)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (
+            "kubeadm-flags.env",
+            'KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/crio/crio.sock"\n',
+        ),
+        ("config.yaml", "apiVersion: v1\ncontainerRuntimeEndpoint: unix:///run/crio/crio.sock\n"),
+        ("config.yaml", 'containerRuntimeEndpoint: "unix:///run/crio/crio.sock"\n'),
+    ],
+)
+def test_kubelet_files_are_read(tmp_path, monkeypatch, path, text):
+    (tmp_path / path).write_text(text)
+    monkeypatch.setattr(_detect, "_KUBELET_FILES", (str(tmp_path / "absent"), str(tmp_path / path)))
+    assert _detect.kubelet_endpoint() == "unix:///run/crio/crio.sock"
+
+
+def test_other_flags_behind_the_endpoint_do_not_hide_it(tmp_path, monkeypatch):
+    env = tmp_path / "kubeadm-flags.env"
+    env.write_text(
+        'KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/crio/crio.sock --node-ip=10.0.0.1"\n'
+    )
+    monkeypatch.setattr(_detect, "_KUBELET_FILES", (str(env),))
+    assert _detect.kubelet_endpoint() == "unix:///run/crio/crio.sock"
+
+
+def test_without_kubelet_there_is_no_endpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(_detect, "_KUBELET_FILES", (str(tmp_path / "absent"),))
+    assert _detect.kubelet_endpoint() is None

@@ -1,0 +1,164 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of runtime-facts §3 and §3a: what containerd takes from a registry's directory, on real files."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import read_host_directory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
+from tests.lab import pki
+
+NAME = "harbor.test"
+OWN_HOST = f'[host."https://{NAME}"]'
+
+
+@pytest.fixture(scope="module")
+def cas():
+    return {name: pki.make_ca(name) for name in ("right", "other")}
+
+
+def lay(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, newline="")
+
+
+def read(root, major=2, name=NAME):
+    return read_host_directory(str(root), parse_registry(name), major)
+
+
+def names_of(directory, cas):
+    return {name for name, ca in cas.items() if ca.fingerprint in directory.fingerprints}
+
+
+@pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        ({"ca.crt": "right"}, {"right"}),
+        ({"anything.crt": "right"}, {"right"}),
+        ({"a.crt": "right", "b.crt": "other"}, {"right", "other"}),
+        ({"ca.pem": "right"}, set()),
+        ({"ca.CRT": "right"}, set()),
+        ({"sub/ca.crt": "right"}, set()),
+        ({}, set()),
+    ],
+)
+def test_without_hosts_toml_every_crt_counts(tmp_path, cas, content, taken):
+    lay(tmp_path / NAME, {name: cas[who].pem for name, who in content.items()})
+    assert names_of(read(tmp_path), cas) == taken
+
+
+@pytest.mark.parametrize(
+    ("toml", "major", "taken"),
+    [
+        ("", 1, {"right"}),
+        ("", 2, {"right"}),
+        ("# a comment only\n", 1, {"right"}),
+        ("# a comment only\n", 2, set()),
+        (f'server = "https://{NAME}"\nca = "o.pem"\n', 1, {"right"}),  # 1.x rejects it: no [host] table
+        (f'server = "https://{NAME}"\nca = "o.pem"\n', 2, {"other"}),
+        (f'server = "https://{NAME}"\nca = "o.pem"\n[host]\n', 1, {"other"}),
+        (f'server = "https://{NAME}"\n{OWN_HOST}\nca = ["o.pem", "ca.crt"]\n', 1, {"right", "other"}),
+        (f"{OWN_HOST}\ncapabilities = ['pull']\n", 1, set()),  # a parsed hosts.toml switches the scan off
+        ('[host."https://mirror.test"]\nca = "o.pem"\n', 2, set()),  # a mirror's CA is not this registry's
+        ("this is [not toml\n", 2, {"right"}),
+    ],
+)
+def test_a_hosts_toml_decides_if_containerd_obeys_it(tmp_path, cas, toml, major, taken):
+    lay(tmp_path / NAME, {"ca.crt": cas["right"].pem, "o.pem": cas["other"].pem, "hosts.toml": toml})
+    assert names_of(read(tmp_path, major), cas) == taken
+
+
+def test_a_relative_and_an_absolute_ca(tmp_path, cas):
+    lay(tmp_path, {"else/r.pem": cas["right"].pem, "else/o.pem": cas["other"].pem})
+    toml = f'ca = ["../else/r.pem", "{tmp_path}/else/o.pem"]\n[host]\n'
+    lay(tmp_path / NAME, {"hosts.toml": toml})
+    assert names_of(read(tmp_path), cas) == {"right", "other"}
+
+
+@pytest.mark.parametrize(
+    ("files", "reason", "words"),
+    [
+        ({"ca.cert": "right"}, "stray_cert", "has no key beside it"),
+        ({"ca.crt": "right", "z.crt": "junk"}, "ca_file_unusable", "z.crt"),
+        ({"ca.crt": "right", "z.crt": ""}, "ca_file_unusable", "empty"),
+    ],
+)
+def test_one_bad_file_breaks_the_registry(tmp_path, cas, files, reason, words):
+    lay(tmp_path / NAME, {name: cas[who].pem if who in cas else who for name, who in files.items()})
+    problem = next(problem for problem in read(tmp_path).problems if problem.reason == reason)
+    assert problem.breaks and problem.foreign
+    assert words in problem.message and problem.next_step
+
+
+def test_our_own_broken_file_is_ours_to_replace(tmp_path):
+    lay(tmp_path / NAME, {"ca.crt": "junk"})
+    (problem,) = read(tmp_path).problems
+    assert problem.breaks and not problem.foreign
+
+
+def test_a_client_certificate_with_its_key_is_no_problem(tmp_path, cas):
+    lay(tmp_path / NAME, {"ca.crt": cas["right"].pem, "client.cert": "x", "client.key": "y"})
+    assert read(tmp_path).problems == []
+
+
+def test_the_underscore_form_wins_over_ours(tmp_path, cas):
+    lay(tmp_path, {"harbor.test:8443/ca.crt": cas["right"].pem, "harbor.test_8443_/ca.crt": cas["other"].pem})
+    (problem,) = read(tmp_path, name="harbor.test:8443").problems
+    assert problem.reason == "shadowed_by_underscore_directory" and problem.breaks
+
+
+def test_skip_verify_is_trouble(tmp_path, cas):
+    toml = f'ca = "ca.crt"\n{OWN_HOST}\nca = "ca.crt"\nskip_verify = true\n'
+    lay(tmp_path / NAME, {"ca.crt": cas["right"].pem, "hosts.toml": toml})
+    (problem,) = read(tmp_path).problems
+    assert "switches verification off" in problem.message and problem.breaks
+
+
+@pytest.mark.parametrize("own_directory", [False, True])
+def test_default_counts_only_without_a_directory_of_its_own(tmp_path, cas, own_directory):
+    lay(tmp_path, {"_default/ca.crt": cas["right"].pem})
+    if own_directory:
+        (tmp_path / NAME).mkdir()
+    assert names_of(read(tmp_path), cas) == (set() if own_directory else {"right"})
+
+
+def test_a_default_hosts_toml_is_not_pushed_aside(tmp_path):
+    lay(tmp_path, {"_default/hosts.toml": '[host."https://mirror.test"]\n'})
+    assert "default_hosts_toml" in {problem.reason for problem in read(tmp_path).problems}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("file", "certs_d_not_a_directory"), ("link", "certs_d_is_a_link"), ("dangling", "certs_d_is_a_link")],
+)
+def test_certs_d_that_is_not_a_directory(tmp_path, kind, reason):
+    certs_d = tmp_path / "certs.d"
+    (tmp_path / "elsewhere").mkdir()
+    if kind == "file":
+        certs_d.write_text("")
+    else:
+        certs_d.symlink_to("elsewhere" if kind == "link" else "nowhere")
+    (problem,) = read(certs_d).problems
+    assert problem.reason == reason and problem.foreign
+
+
+def test_nothing_at_all_is_no_problem(tmp_path):
+    directory = read(tmp_path / "certs.d")
+    assert not directory.exists and directory.problems == [] and directory.certificates == []
+
+
+def test_links_to_the_right_file_are_followed(tmp_path, cas):
+    lay(tmp_path, {"ca.pem": cas["right"].pem})
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "ca.crt").symlink_to("../ca.pem")
+    assert names_of(read(tmp_path), cas) == {"right"}
+
+
+def test_a_link_to_nothing_breaks_every_pull(tmp_path):
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "ca.crt").symlink_to("nowhere")
+    (problem,) = read(tmp_path).problems
+    assert "a link to nothing" in problem.message and not problem.foreign
