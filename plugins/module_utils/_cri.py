@@ -43,6 +43,7 @@ class Cri:
         self.socket = endpoint.removeprefix("unix://")
         if not self.socket.startswith("/") or "\0" in self.socket:
             raise errors.invalid_endpoint(endpoint)
+        self.endpoint = "unix://" + self.socket
         self.timeout = float(timeout)
         self.used: str | None = None  # the client that carried the last call
         self._wanted = clients.NAMES if client == "auto" else (client,)

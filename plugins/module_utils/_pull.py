@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
@@ -32,6 +32,7 @@ __all__ = [
     "PullResult",
     "caused_by_change",
     "classify",
+    "earlier",
     "mask",
     "prove",
 ]
@@ -56,6 +57,14 @@ class PullResult:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def earlier(given: dict[str, Any]) -> PullResult:
+    """A result that came back from `to_dict`, by way of a playbook."""
+    blank = {"image": "", "ok": False, "reason": "unknown", "message": "", "code": "Unknown"}
+    return PullResult(
+        **{field.name: given.get(field.name, blank.get(field.name)) for field in fields(PullResult)}
+    )
 
 
 def mask(message: str, auth: tuple[str, str] | None = None) -> str:
