@@ -1,17 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make certificates for the lab and the tests: right ones, and every wrong one a registry can have.
+"""CAs and certificates that are born in a test run and die with it.
 
-As a script, ``pki.py DIR NAME...`` writes a CA (ca.crt, ca.key) and a server certificate for the
-names (tls.crt, tls.key) into DIR, unless they are there.
+Used by the lab and by unit tests alike; needs cryptography. Keys are EC P-256, because they are made at once.
+As a script, `pki.py DIR NAME...` writes a CA (ca.crt, ca.key) and a server certificate for the names
+(tls.crt, tls.key) into DIR.
 """
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cryptography import x509
@@ -19,16 +20,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DAY = datetime.timedelta(days=1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Identity:
-    """A certificate with its private key, and the identity that signed it (None: itself)."""
+class Credential:
+    """A certificate with its private key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
-    issuer: Identity | None = None
 
     @property
     def der(self) -> bytes:
@@ -36,139 +36,131 @@ class Identity:
 
     @property
     def pem(self) -> str:
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-    @property
-    def chain_pem(self) -> str:
-        """What a server sends: its certificate and the intermediates, without the root."""
-        upper = self.issuer.chain_pem if self.issuer and self.issuer.issuer else ""
-        return self.pem + upper
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
     @property
     def key_pem(self) -> str:
         return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode()
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode("ascii")
 
     @property
     def fingerprint(self) -> str:
-        """The pin: SHA256: and the digest of the DER form in upper-case hex with colons."""
+        """As `openssl x509 -fingerprint -sha256` prints it, made independently of the collection's own code."""
         return "SHA256:" + self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def make_ca(
-    subject: str = "Lab CA",
+    name: str,
     *,
-    issuer: Identity | None = None,
-    days: int = 30,
-    starts_in: int = -1,
-    is_ca: bool = True,
-) -> Identity:
-    """A CA of its own (or below ``issuer``) with a new key, valid ``days`` from ``starts_in`` days on.
+    issuer: Credential | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    is_ca: bool | None = True,
+    may_sign: bool | None = True,
+) -> Credential:
+    """A CA: self-signed, or an intermediate of `issuer`.
 
-    Expired: ``starts_in=-30, days=29``. Not yet valid: ``starts_in=1``. Re-issued: the same subject
-    again. ``is_ca=False`` says CA:FALSE, as a certificate has that can't sign others.
+    Parameters:
+        is_ca: BasicConstraints; None leaves the extension out.
+        may_sign: keyCertSign in the key usage; None leaves the extension out.
     """
-    usage = _key_usage(key_cert_sign=is_ca, crl_sign=is_ca, digital_signature=not is_ca)
-    return _sign(
-        subject,
-        issuer,
-        days,
-        starts_in,
-        [(x509.BasicConstraints(ca=is_ca, path_length=None), True), (usage, True)],
-    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(_name(name), issuer, key, not_before, not_after)
+    if is_ca is not None:
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+    if may_sign is not None:
+        builder = builder.add_extension(_key_usage(may_sign), critical=True)
+    return Credential(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
 def issue(
-    ca: Identity,
-    names: list[str],
-    *,
-    days: int = 30,
-    starts_in: int = -1,
-    with_san: bool = True,
-) -> Identity:
-    """A server certificate for the DNS names and IP addresses; the first is also its common name."""
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_key_usage(digital_signature=True), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-    ]
-    if with_san:
-        extensions.append((x509.SubjectAlternativeName([_general_name(name) for name in names]), False))
-    return _sign(names[0], ca, days, starts_in, extensions)
-
-
-def _sign(
-    subject: str,
-    issuer: Identity | None,
-    days: int,
-    starts_in: int,
-    extensions: list[tuple[x509.ExtensionType, bool]],
-) -> Identity:
+    issuer: Credential,
+    *names: str,
+    subject: str | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+) -> Credential:
+    """A server certificate for DNS names and IP addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
-    start = datetime.datetime.now(datetime.timezone.utc) + starts_in * DAY
-    builder = (
+    builder = _builder(_name(subject or names[0]), issuer, key, not_before, not_after)
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
+    )
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    return Credential(builder.sign(issuer.key, hashes.SHA256()), key)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Born in a test"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: Credential | None,
+    key: ec.EllipticCurvePrivateKey,
+    not_before: datetime | None,
+    not_after: datetime | None,
+) -> x509.CertificateBuilder:
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    issuer_key = issuer.key if issuer else key
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer.certificate.subject if issuer else name)
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + days * DAY)
-    )
-    signer = issuer.key if issuer else key
-    identifiers: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
-    ]
-    for extension, critical in extensions + identifiers:
-        builder = builder.add_extension(extension, critical)
-    return Identity(builder.sign(signer, hashes.SHA256()), key, issuer)
-
-
-def _key_usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
+        .not_valid_before(not_before or now - _DAY)
+        .not_valid_after(not_after or now + 365 * _DAY)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+        )
     )
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def _alternative(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
 
 
-def write(directory: Path, names: list[str]) -> None:
-    """Write ca.crt, ca.key, tls.crt and tls.key for these names."""
+def _key_usage(may_sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=may_sign,
+        crl_sign=may_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def write(directory: Path, *names: str) -> None:
+    """Write ca.crt, ca.key, tls.crt and tls.key: what a registry of these names needs."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ca = make_ca()
-    server = issue(ca, names)
+    ca = make_ca("Lab CA")
+    server = issue(ca, *names)
     for file, text in {
         "ca.crt": ca.pem,
         "ca.key": ca.key_pem,
-        "tls.crt": server.chain_pem,
+        "tls.crt": server.pem,
         "tls.key": server.key_pem,
     }.items():
         path = directory / file
         path.touch(mode=0o600)
-        path.write_text(text)
+        path.write_text(text, encoding="ascii")
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    if not (target / "tls.key").exists():
-        write(target, sys.argv[2:])
+    write(Path(sys.argv[1]), *sys.argv[2:])
