@@ -69,7 +69,21 @@ def shown(value: Any, limit: int = 80) -> str:
     return ascii(text)
 
 
-def parse_registry(text: str) -> Registry:
+def kind_of(value: Any) -> str:
+    """What a value is, in the words of somebody who writes YAML."""
+    for types, word in (
+        (bool, "true or false"),
+        ((int, float), "a number"),
+        ((str, bytes), "a text"),
+        ((list, tuple), "a list"),
+        (dict, "a set of keys and values"),
+    ):
+        if isinstance(value, types):
+            return word
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
+
+
+def parse_registry(text: Any) -> Registry:
     """The registry that `text` names, or `InvalidRegistry` saying what is wrong with it."""
     _check_writing(text)
     host, colon, port_text = text.partition(":")
@@ -90,7 +104,7 @@ def _check_writing(text: Any) -> None:
     if not isinstance(text, str):
         raise InvalidRegistry(
             "The registry is not a text.",
-            found=f"a value of type {type(text).__name__}",
+            found=kind_of(text),
             expected=_EXAMPLE,
             next_step="Put the name in quotes",
         )
@@ -248,7 +262,7 @@ def _suggestion(text: str) -> str:
     return "Write the name as it stands in the image references, before the first slash"
 
 
-def registry_of_image(image: str) -> str:
+def registry_of_image(image: Any) -> str:
     """The registry that a full image reference begins with; the reference itself is checked too."""
     _check_image_writing(image)
     rest, at, digest = image.partition("@")
@@ -273,7 +287,7 @@ def registry_of_image(image: str) -> str:
     return registry.name
 
 
-def image_of_registry(registry: str, image: str) -> str:
+def image_of_registry(registry: str, image: Any) -> str:
     """The full reference of a proof image, which may be written without its registry.
 
     `theater-msa/movie-service:1` and `harbor.example.com/theater-msa/movie-service:1` mean the same for the

@@ -25,6 +25,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._der import (
     who_and_when,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import kind_of
 
 # The largest bundles in use, whole system trust stores, are about a quarter of this.
 MAX_PEM_BYTES = 1024 * 1024
@@ -101,12 +102,12 @@ def fingerprint(der: bytes) -> str:
     return _pin_form(hashlib.sha256(der).hexdigest())
 
 
-def parse_pin(text: str) -> str:
+def parse_pin(text: Any) -> str:
     """A fingerprint as users write it, in the form that `fingerprint` gives."""
     if not isinstance(text, str) or not text.strip():
         raise _invalid_pin(
             "The fingerprint is empty or not a text.",
-            found=f"a value of type {type(text).__name__}" if not isinstance(text, str) else None,
+            found=None if isinstance(text, str) else kind_of(text),
         )
     if "-----" in text:
         raise _invalid_pin("The fingerprint is a whole PEM block.")
@@ -248,7 +249,7 @@ def _refuse_no_certificate(data: bytes) -> NoReturn:
     elif (
         len(data) < 4096
         and b"\n" not in data.strip()
-        and re.search(rb"\.(?:crt|pem|cer|ca)$", data.strip(), re.I)
+        and re.search(rb"\.(?:crt|pem|cer|ca)$", data.strip(), re.IGNORECASE)
     ):
         what = " It looks like the name of a file."
         step = "Give a path as ca_file; ca_pem takes the text of the certificate itself"

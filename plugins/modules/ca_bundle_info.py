@@ -1,0 +1,210 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Contract of ca_bundle_info; the code is the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ca_bundle_info
+short_description: Check CA bundles on the controller before any node is touched
+version_added: 0.1.0
+description:
+  - Reads the CA bundle of each registry on the controller, checks it as it will be used, and returns what was found.
+    No node is touched, and no connection to one is opened.
+  - A bundle passes if every block in it is a certificate, every certificate is a CA that is valid now, and, where
+    O(registries[].fingerprints) are given, the set of certificates is exactly the set of the fingerprints.
+  - A byte order mark, Windows line ends, text around the blocks and repeated certificates are accepted. What is
+    returned is free of them.
+  - All problems of all entries are reported at once. Content of files is never shown, because a private key may have
+    been given by mistake.
+requirements:
+  - cryptography 41 or later, on the controller
+author:
+  - The nodetrust.harbor maintainers (@nodetrust)
+extends_documentation_fragment:
+  - nodetrust.harbor.attributes
+  - nodetrust.harbor.attributes.info_module
+  - nodetrust.harbor.attributes.controller
+options:
+  registries:
+    description:
+      - The registries and the CA bundle of each. There must be at least one, and no registry twice.
+      - Keys that are not listed here are an error.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      host:
+        description:
+          - The registry exactly as it stands in image references, before the first slash, as V(harbor.example.com) or
+            V(harbor.example.com:8443).
+          - Runtimes take V(harbor.example.com) and V(harbor.example.com:443) for two registries.
+        type: str
+        required: true
+      ca_file:
+        description:
+          - Path of a PEM file on the controller, at most 1 MiB, with one or more CA certificates.
+          - A relative path is looked for where Ansible looks for files (C(files/) of the role and of the playbook,
+            and their directories), and then in the directory in which the command was started.
+          - Exactly one of O(registries[].ca_file) and O(registries[].ca_pem) is required.
+        type: path
+      ca_pem:
+        description:
+          - The same as text.
+        type: str
+      fingerprints:
+        description:
+          - SHA-256 fingerprints of the CA certificates, with or without colons and the prefix V(SHA256:), in upper or
+            lower case.
+          - If given, the bundle must hold exactly these certificates. One more or one less is an error.
+          - C(openssl x509 -noout -fingerprint -sha256 -in FILE) shows the fingerprint of the first certificate in
+            a file.
+        type: list
+        elements: str
+      proof_image:
+        description:
+          - Image in this registry that nodes pull as the proof, with a tag or a digest.
+          - The registry in front may be left out.
+        type: str
+  check_served:
+    description:
+      - Also ask each registry, from the controller, for the certificate that it serves, and compare that with the
+        bundle.
+      - What does not match is a warning, not an error, since the nodes may reach another server under that name. A
+        registry that cannot be reached is not even a warning.
+      - Waits at most 5 seconds for each step on the network. Proxies are not used.
+    type: bool
+    default: false
+seealso:
+  - module: nodetrust.harbor.ca_fingerprint
+  - module: nodetrust.harbor.registry_trust
+"""
+
+EXAMPLES = r"""
+- name: Check the CA file of one registry
+  nodetrust.harbor.ca_bundle_info:
+    registries:
+      - host: harbor.example.com
+        ca_file: harbor-ca.crt
+  register: bundles
+
+- name: Demand exactly one known CA, and compare it with what the registry serves
+  nodetrust.harbor.ca_bundle_info:
+    registries:
+      - host: harbor.example.com:8443
+        ca_pem: "{{ lookup('ansible.builtin.file', 'harbor-ca.crt') }}"
+        fingerprints:
+          - SHA256:9B:1D:5D:2F:05:E4:6D:4F:FF:60:9C:0E:54:BD:16:36:6B:9F:5A:0E:A3:2F:7C:85:F5:0B:09:6A:45:5E:26:D0
+        proof_image: library/probe:1
+    check_served: true
+"""
+
+RETURN = r"""
+registries:
+  description: The registries in the order given, each with a bundle that is fit to be installed.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The registry as it stands in image references.
+      type: str
+      sample: harbor.example.com:8443
+    ca_pem:
+      description: The bundle in one form, with each certificate once and nothing around them.
+      type: str
+    fingerprints:
+      description: SHA-256 fingerprints of the certificates.
+      type: list
+      elements: str
+      sample:
+        - SHA256:9B:1D:5D:2F:05:E4:6D:4F:FF:60:9C:0E:54:BD:16:36:6B:9F:5A:0E:A3:2F:7C:85:F5:0B:09:6A:45:5E:26:D0
+    certificates:
+      description: The certificates in the order of the bundle.
+      type: list
+      elements: dict
+      contains:
+        fingerprint:
+          description: SHA-256 fingerprint.
+          type: str
+        subject:
+          description: Whom the certificate names, as RFC 4514 writes it.
+          type: str
+          sample: CN=Harbor CA,O=Example
+        issuer:
+          description: Who signed it.
+          type: str
+        not_before:
+          description: Begin of its validity, in UTC.
+          type: str
+          sample: "2026-01-01T00:00:00Z"
+        not_after:
+          description: End of its validity, in UTC.
+          type: str
+        is_ca:
+          description: Whether it may sign others.
+          type: bool
+    proof_image:
+      description: Full reference of the image to pull as the proof, or null.
+      type: str
+      sample: harbor.example.com:8443/library/probe:1
+    source:
+      description: The file that was read, or V(ca_pem).
+      type: str
+    served:
+      description: What the registry showed to the controller.
+      returned: if O(check_served=true)
+      type: dict
+      contains:
+        reachable:
+          description: Whether a certificate could be had at all.
+          type: bool
+        reason:
+          description: Why not, or why it is not trusted; else null.
+          type: str
+        trusted:
+          description: Whether the bundle alone verifies it. Null if not reachable.
+          type: bool
+        name_matches:
+          description: Whether the served certificate is for this name. Null if not reachable.
+          type: bool
+        certificate:
+          description: The served certificate, with the keys of RV(registries[].certificates). Null if not reachable.
+          type: dict
+errors:
+  description: Every problem that was found, in all entries.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    where:
+      description: Which entry of the list.
+      type: str
+      sample: entry 2 of 3
+    reason:
+      description: Stable name of the problem.
+      type: str
+      sample: not_a_ca
+    msg:
+      description: The whole problem in sentences.
+      type: str
+    message:
+      description: What is wrong, in one sentence.
+      type: str
+    registry:
+      description: The registry, if its name is valid.
+      type: str
+    path:
+      description: The file that was looked at, or null.
+      type: str
+    found:
+      description: What was there, or null.
+      type: raw
+    expected:
+      description: What should have been there, or null.
+      type: raw
+    next_step:
+      description: What to do now.
+      type: str
+"""
