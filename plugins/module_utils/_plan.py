@@ -17,7 +17,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd impor
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint, to_pem
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import to_pem
 
 # Start times come in hundredths of a second.
 _TICK = 0.01
@@ -230,14 +230,8 @@ def plan_absent(desired: list[Desired], directories: list[HostDirectory], contai
 def _write_ca(desired: Desired, directory: HostDirectory) -> Change:
     path = os.path.join(directory.path, CA_FILE)
     verb = "replace" if directory.ca_file is not None and directory.ca_file.kind != "absent" else "create"
-    pins = ", ".join(fingerprint(der) for der in desired.ders)
-    return Change(
-        "write",
-        path,
-        f"{verb} {path} with {pins}",
-        to_pem(list(desired.ders)).encode("ascii"),
-        desired.registry.name,
-    )
+    content = to_pem(list(desired.ders)).encode("ascii")
+    return Change("write", path, f"{verb} {path}", content, desired.registry.name)
 
 
 def _set_config_path(containerd: Containerd) -> Change:

@@ -219,6 +219,7 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         "pulls_before": [],
         "pulls": [],
         "proof": "none",
+        "proof_images": [item.proof_image for item in request.desired if item.proof_image],
         **_restart_fields(restart),
     }
     pulling = state == "present" and request.prove and any(item.proof_image for item in request.desired)

@@ -134,7 +134,7 @@ changes:
   type: list
   elements: str
   returned: always
-  sample: ["create /etc/containerd/certs.d/harbor.example.com/ca.crt with SHA256:5E:…"]
+  sample: ["create /etc/containerd/certs.d/harbor.example.com/ca.crt"]
 registries:
   description: For each registry what was found and what was expected, as M(nodetrust.harbor.ca_fingerprint) returns it.
   type: list
@@ -163,6 +163,11 @@ proof:
     - V(skipped) in check mode, V(none) if no registry has a proof image.
   type: str
   returned: always
+proof_images:
+  description: Full references of the proof images, for M(nodetrust.harbor.registry_pull) after a restart.
+  type: list
+  elements: str
+  returned: O(state=present) or O(state=absent)
 pulls_before:
   description: The pulls before the change, as M(nodetrust.harbor.registry_pull) returns them.
   type: list
@@ -182,7 +187,8 @@ backup_file:
   type: str
   returned: O(state=present) or O(state=absent)
 reason:
-  description: Stable name of the failure, such as V(foreign_hosts_toml), V(legacy_registry_config), V(unknown_authority).
+  description: Stable name of the failure, such as V(foreign_hosts_toml), V(legacy_registry_config) or
+    V(unknown_authority).
   type: str
   returned: failure
 registry:
