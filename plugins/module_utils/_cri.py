@@ -9,7 +9,7 @@ there is one, else ``curl``. Both give the same answers and the same errors.
 from __future__ import annotations
 
 import socket
-import time
+from time import monotonic, sleep
 from typing import Any, Callable, TypeVar
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_clients as clients
@@ -74,15 +74,15 @@ class Cri:
 
     def wait_ready(self, seconds: float) -> dict[str, str]:
         """Wait until CRI itself answers, which systemd cannot know (runtime-facts §0)."""
-        end = time.monotonic() + seconds
+        end = monotonic() + seconds
         while True:
             try:
-                return self.version(max(1.0, min(clients.LOOK, end - time.monotonic())))
+                return self.version(max(1.0, min(clients.LOOK, end - monotonic())))
             except CriError as error:
                 passing = error.reason in ("cri_unavailable", "cri_not_loaded", "timeout", "call_failed")
-                if not passing or time.monotonic() + _POLL > end:
+                if not passing or monotonic() + _POLL > end:
                     raise
-            time.sleep(_POLL)
+            sleep(_POLL)
 
     def _call(self, ask: Callable[[clients.Client], _Answer], first: str | None = None) -> _Answer:
         self._reach()

@@ -56,9 +56,7 @@ def prove_all(
     }
     if failed:
         raise _not_proven(failed, len(pulls), result)
-    result["msg"] = (
-        f"{len(pulls)} of {len(pulls)} pulls succeeded" if pulls else "CRI answers; nothing was pulled"
-    )
+    result["msg"] = f"proven: {', '.join(images)}" if images else "CRI answers; nothing was pulled"
     return result
 
 

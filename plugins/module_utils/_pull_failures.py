@@ -209,7 +209,7 @@ _TABLE = (
     ),
     _row(
         "connection_reset",
-        r"connection reset by peer|broken pipe|(?:: |unexpected )EOF\b",
+        r"connection reset by peer|broken pipe|(?:^|: |unexpected )EOF\b",
         "the connection was cut: a proxy, a load balancer or the registry itself; try again, then look there",
     ),
 )
