@@ -1,0 +1,78 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scenarios' tests ask of nodes, and how they call the collection as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from testinfra.host import Host
+
+REPO = Path(__file__).resolve().parents[3]
+RUN = Path(os.environ["LAB_RUN"])
+INVENTORY = RUN / "inventory.yml"
+FILES = REPO / "tests" / "lab" / "files"
+UNKNOWN_AUTHORITY = "x509: certificate signed by unknown authority"
+REGISTRY = "harbor.lab.internal"
+HELLO = f"{REGISTRY}/library/hello:1"
+
+
+def witness(host: Host, image: str) -> str:
+    """What the node's containerd says to a pull through the CRI; shares no code with the collection."""
+    return str(host.run("python3 -c %s %s", (FILES / "cri_pull.py").read_text(), image).stdout)
+
+
+def snapshot(host: Host) -> dict[str, Any]:
+    """All that a run without changes must leave alone."""
+    facts: dict[str, Any] = json.loads(host.check_output("python3 -c %s", (FILES / "snapshot.py").read_text()))
+    return facts
+
+
+def ca_pem() -> str:
+    return (RUN / "pki" / "ca.crt").read_text()
+
+
+def module(node: str, name: str, options: dict[str, Any], *flags: str) -> dict[str, Any]:
+    """Call a module of the collection on one node; its result, failed or not."""
+    done = subprocess.run(
+        ["ansible", "-i", str(INVENTORY), node, "-m", f"nodetrust.harbor.{name}", "-a", json.dumps(options), *flags],
+        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    start = done.stdout.find(" => {")
+    assert start >= 0, f"no result from {node}:\n{done.stdout}\n{done.stderr}"
+    result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[start + 4 :])[0]
+    return result
+
+
+def playbook(name: str, variables: dict[str, Any], *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the collection's playbooks on the lab's nodes."""
+    return subprocess.run(
+        ["ansible-playbook", "-i", str(INVENTORY), f"nodetrust.harbor.{name}", "-e", json.dumps(variables), *flags],
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def request(*registries: str, **more: Any) -> dict[str, Any]:
+    """The variables that a user writes, for these registries of the lab."""
+    entries = [
+        {"host": registry, "ca_file": str(RUN / "pki" / "ca.crt"), "proof_image": "library/hello:1"}
+        for registry in registries
+    ]
+    return {"harbor_ca_nodes": "nodes", "harbor_ca_registries": entries, **more}
+
+
+def pin() -> str:
+    """The fingerprint of this run's CA, as openssl tells it."""
+    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(RUN / "pki" / "ca.crt")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return "SHA256:" + said.strip().partition("=")[2]
