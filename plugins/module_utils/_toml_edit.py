@@ -10,7 +10,7 @@ anybody gets it.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model import (
     ARRAY,
@@ -80,10 +80,10 @@ class _Editor:
             child = table.children.get(key)
             if child is None:
                 if key in table.values:
-                    self.refuse(self.path[: depth + 1], "is a value, not a table")
+                    raise self.refuse(self.path[: depth + 1], "is a value, not a table")
                 break
             if child.made == ARRAY:
-                self.refuse(self.path[: depth + 1], "is an array of tables")
+                raise self.refuse(self.path[: depth + 1], "is an array of tables")
             table = child
             if table.made == INLINE:
                 brace, brace_depth = table, depth + 1
@@ -100,8 +100,8 @@ class _Editor:
             return self.insert_key(depth)
         return self.append_table()
 
-    def refuse(self, path: Path, what: str) -> NoReturn:
-        raise TomlError(
+    def refuse(self, path: Path, what: str) -> TomlError:
+        return TomlError(
             f"{show_path(self.path)} can't be set, because {show_path(path)} {what}",
             line=self.document.line(path),
             source=self.source,

@@ -8,7 +8,7 @@ nodes with Python before 3.11 don't have.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model import (
     ARRAY,
@@ -20,6 +20,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model impor
     Entry,
     Path,
     Table,
+    TomlError,
     show_path,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_scan import (
@@ -51,7 +52,7 @@ class Reader(Scanner):
 
     def read(self) -> Document:
         if self.text.startswith("\ufeff"):
-            self.fail(
+            raise self.error(
                 "the text starts with a byte order mark (BOM), which TOML doesn't allow",
                 next_step="Save the file as UTF-8 without BOM, then run again",
             )
@@ -65,7 +66,7 @@ class Reader(Scanner):
                 self.statement(self.section, self.section_path, len(self.section_path))
             if not self.skip(LINE_END):
                 self.skip(WS)
-                self.fail(f"{self.here()} where the line should end")
+                raise self.error(f"{self.here()} where the line should end")
 
     def header(self) -> None:
         start = self.pos
@@ -86,10 +87,10 @@ class Reader(Scanner):
             child = parent.children.get(key)
             if child is None:
                 if key in parent.values:
-                    self.twice(path[:depth], start)
+                    raise self.twice(path[:depth], start)
                 child = self.add_table(parent, key, IMPLICIT)
             elif child.made == INLINE:
-                self.closed(path[:depth], start)
+                raise self.closed(path[:depth], start)
             parent = child
 
         key = path[-1]
@@ -98,19 +99,19 @@ class Reader(Scanner):
             if child is None and key not in parent.values:
                 parent.values[key] = []
             elif child is None or child.made != ARRAY:
-                self.twice(path, start)
+                raise self.twice(path, start)
             child = parent.children[key] = Table(ARRAY)
             parent.values[key].append(child.values)
         elif child is None:
             if key in parent.values:
-                self.twice(path, start)
+                raise self.twice(path, start)
             child = self.add_table(parent, key, HEADER)
         elif child.made == IMPLICIT:
             child.made = HEADER
         elif child.made == INLINE:
-            self.closed(path, start)
+            raise self.closed(path, start)
         else:
-            self.twice(path, start)
+            raise self.twice(path, start)
         self.section, self.section_path = child, path
         self.entries.append(Entry(path, True, len(path), start, start, self.pos, self.line_at(start)))
 
@@ -127,19 +128,19 @@ class Reader(Scanner):
             child = table.children.get(key)
             if child is None:
                 if key in table.values:
-                    self.twice(path[:count], start)
+                    raise self.twice(path[:count], start)
                 child = self.add_table(table, key, DOTTED)
                 self.dotted.append(child)
             elif child.made == INLINE:
-                self.closed(path[:count], start)
+                raise self.closed(path[:count], start)
             elif child.made == IMPLICIT:
                 child.made = DOTTED
                 self.dotted.append(child)
             elif child.made != DOTTED or child.sealed:
-                self.twice(path[:count], start)
+                raise self.twice(path[:count], start)
             table = child
         if keys[-1] in table.values:
-            self.twice(path, start)
+            raise self.twice(path, start)
         value_start = self.pos
         value = self.value(path, depth)
         if isinstance(value, Table):
@@ -156,13 +157,15 @@ class Reader(Scanner):
 
     def check_depth(self, depth: int, at: int) -> None:
         if depth > _MAX_DEPTH:
-            self.fail(f"more than {_MAX_DEPTH} levels inside each other", at)
+            raise self.error(f"more than {_MAX_DEPTH} levels inside each other", at)
 
-    def twice(self, path: Path, at: int) -> NoReturn:
-        self.fail(f"{show_path(path)} is defined twice, before on {self.line_of(path)}", at)
+    def twice(self, path: Path, at: int) -> TomlError:
+        return self.error(f"{show_path(path)} is defined twice, before on {self.line_of(path)}", at)
 
-    def closed(self, path: Path, at: int) -> NoReturn:
-        self.fail(f"{show_path(path)} is an inline table ({self.line_of(path)}), so nothing can be added", at)
+    def closed(self, path: Path, at: int) -> TomlError:
+        return self.error(
+            f"{show_path(path)} is an inline table ({self.line_of(path)}), so nothing can be added", at
+        )
 
     def value(self, path: Path, depth: int) -> Any:
         char = self.peek()
@@ -187,7 +190,9 @@ class Reader(Scanner):
             values.append(value.values if isinstance(value, Table) else value)
             self.skip(TRIVIA)
             if not self.take(",") and self.peek() != "]":
-                self.fail(f"{self.here()} instead of ',' or ']' in the array of line {self.line_at(start)}")
+                raise self.error(
+                    f"{self.here()} instead of ',' or ']' in the array of line {self.line_at(start)}"
+                )
 
     def inline_table(self, path: Path, depth: int) -> Table:
         table = Table(INLINE)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import date, datetime, time, timedelta, timezone
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model import (
     BARE_KEY,
@@ -56,9 +56,9 @@ class Scanner:
         self.pos = 0
         self.line_starts = [0] + [match.end() for match in re.finditer("\n", text)]
 
-    def fail(self, message: str, at: int | None = None, **fields: Any) -> NoReturn:
+    def error(self, message: str, at: int | None = None, **fields: Any) -> TomlError:
         line = self.line_at(self.pos if at is None else at)
-        raise TomlError(message, line=line, source=self.source, **fields)
+        return TomlError(message, line=line, source=self.source, **fields)
 
     def line_at(self, pos: int) -> int:
         return bisect_right(self.line_starts, pos)
@@ -80,7 +80,7 @@ class Scanner:
 
     def expect(self, token: str, what: str) -> None:
         if not self.take(token):
-            self.fail(f"{self.here()} instead of {token!r} {what}")
+            raise self.error(f"{self.here()} instead of {token!r} {what}")
 
     def here(self) -> str:
         char = self.peek()
@@ -98,7 +98,7 @@ class Scanner:
             else:
                 start = self.pos
                 if not self.skip(BARE_KEY):
-                    self.fail(f"{self.here()} where a key should stand")
+                    raise self.error(f"{self.here()} where a key should stand")
                 keys.append(self.text[start : self.pos])
             after = self.pos
             self.skip(WS)
@@ -111,7 +111,7 @@ class Scanner:
         """A value without quotes or brackets."""
         match = _BARE_VALUE.match(self.text, self.pos)
         if match is None:
-            self.fail(f"{self.here()} where a value should stand")
+            raise self.error(f"{self.here()} where a value should stand")
         token = match.group()
         if _DATE.fullmatch(token):
             after_space = _TIME_AFTER_SPACE.match(self.text, match.end())
@@ -136,7 +136,7 @@ class Scanner:
                 return _date_time(moment.groups())
         except ValueError:
             pass  # February 30, or a number with thousands of digits
-        self.fail("the value is neither a string in quotes nor a number, date, true or false")
+        raise self.error("the value is neither a string in quotes nor a number, date, true or false")
 
     def string(self, quotes: str) -> str:
         start = self.pos
@@ -150,8 +150,8 @@ class Scanner:
         if not self.take(quotes):
             char = self.peek()
             if char not in ("", "\n", "\\") and not self.text.startswith("\r\n", self.pos):
-                self.fail(f"the control character {char!a} stands in a string")
-            self.fail("the string that starts here is not closed", start)
+                raise self.error(f"the control character {char!a} stands in a string")
+            raise self.error("the string that starts here is not closed", start)
         for _extra in range(2 if multiline else 0):
             body += quotes[0] if self.take(quotes[0]) else ""
         if quotes[0] == '"' and "\\" in body:
@@ -170,7 +170,7 @@ class Scanner:
             code = int(name[1:], 16)
             if code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF:
                 return chr(code)
-        self.fail("a backslash in double quotes starts no known escape", body_start + match.start())
+        raise self.error("a backslash in double quotes starts no known escape", body_start + match.start())
 
 
 def _time(groups: tuple[Any, ...], zone: timezone | None = None) -> time:
