@@ -45,7 +45,7 @@ _TABLE = (
         "the runtime runs without CRI: look for 'failed to load plugin' in journalctl -u containerd and "
         "for cri in disabled_plugins of its config.toml, correct config.toml, restart the runtime",
     ),
-    _row("cri_unavailable", r"dial unix |error reading from server|is not gRPC", _RESTARTING),
+    _row("cri_unavailable", r"dial unix |error reading from server", _RESTARTING),
     _row(
         "ca_file_unusable",
         r"unable to (?:load|read) CA cert|read \S+\.crt: is a directory",

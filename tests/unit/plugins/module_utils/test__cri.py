@@ -165,10 +165,11 @@ def test_errors_are_the_same_through_both(node, number, code, message, reason):
 
 def test_curl_takes_credentials_on_its_standard_input_only(node):
     node.install("curl", CURL_VERSION, ["PullImage", {"head": ended(0, ""), "hex": IMAGE_HEX}])
-    node.install("crictl")
+    node.install("crictl", ["pull", {"out": "[$CRICTL_CREDS] Image is up to date for sha256:abc\n"}])
     cri = node.cri()
     cri.pull("h.lab/x:1", ("bob", PASSWORD))
     assert cri.used == "curl"
+    assert {call["name"] for call in node.calls} == {"curl"}
     call = node.calls[-1]
     assert PASSWORD in bytes.fromhex(call["stdin"]).decode("latin-1")
     assert PASSWORD not in json.dumps([call["args"], call["env"]])

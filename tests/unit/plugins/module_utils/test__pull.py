@@ -163,6 +163,7 @@ ANSWERS = [
         "node_storage",
     ),
     ("something that nobody has seen", "unknown"),
+    ("short read: expected 1024 bytes but got 512 bytes", "unknown"),
 ]
 
 
