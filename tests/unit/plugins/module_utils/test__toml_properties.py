@@ -8,10 +8,10 @@ a table, CRLF, indentation. The examples are the same in each run.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
-import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
