@@ -19,7 +19,9 @@ CA_FILE = f"/etc/containerd/certs.d/{nodes.REGISTRY}/ca.crt"
 @pytest.fixture(autouse=True)
 def cured_afterwards(host: Host) -> Iterator[None]:
     yield
-    nodes.module("node4", "registry_trust", {"registries": [{"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem()}]})
+    nodes.module(
+        "node4", "registry_trust", {"registries": [{"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem()}]}
+    )
 
 
 def lay(host: Host, content: str) -> None:
@@ -44,7 +46,9 @@ def test_a_rogue_ca_beside_the_right_one_is_found_although_pulls_work(host: Host
     result = nodes.module(
         "node4", "ca_fingerprint", {"registries": [{"host": nodes.REGISTRY, "fingerprints": [nodes.pin()]}]}
     )
-    assert not result["in_sync"] and any("not pinned" in reason for reason in result["registries"][0]["reasons"])
+    assert not result["in_sync"] and any(
+        "not pinned" in reason for reason in result["registries"][0]["reasons"]
+    )
 
 
 def test_a_proof_that_our_change_broke_brings_the_old_ca_back(host: Host) -> None:
@@ -54,7 +58,11 @@ def test_a_proof_that_our_change_broke_brings_the_old_ca_back(host: Host) -> Non
         "registry_trust",
         {
             "registries": [
-                {"host": nodes.REGISTRY, "ca_pem": pki.make_ca("Not the signer").pem, "proof_image": "library/hello:1"}
+                {
+                    "host": nodes.REGISTRY,
+                    "ca_pem": pki.make_ca("Not the signer").pem,
+                    "proof_image": "library/hello:1",
+                }
             ]
         },
     )
@@ -69,7 +77,11 @@ def test_an_image_that_vanished_is_no_reason_to_take_trust_back(host: Host) -> N
     result = nodes.module(
         "node4",
         "registry_trust",
-        {"registries": [{"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem(), "proof_image": "library/vanished:1"}]},
+        {
+            "registries": [
+                {"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem(), "proof_image": "library/vanished:1"}
+            ]
+        },
     )
     assert result["failed"] and result["reason"] == "not_found" and not result["rolled_back"]
     assert nodes.witness(host, nodes.HELLO).startswith("sha256:")

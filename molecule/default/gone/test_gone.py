@@ -23,6 +23,8 @@ def test_what_only_we_put_there_is_gone(host: Host) -> None:
 def test_a_second_removal_changes_nothing(host: Host) -> None:
     before = nodes.snapshot(host)
     node = host.backend.get_hostname()
-    result = nodes.module(node, "registry_trust", {"state": "absent", "registries": [{"host": nodes.REGISTRY}]})
+    result = nodes.module(
+        node, "registry_trust", {"state": "absent", "registries": [{"host": nodes.REGISTRY}]}
+    )
     assert result["changed"] is False
     assert nodes.snapshot(host) == before

@@ -16,7 +16,8 @@ testinfra_hosts = ["ansible://nodes"]
 
 
 @pytest.mark.parametrize(
-    "image", [nodes.HELLO, f"{nodes.REGISTRY}:8443/library/hello:1", f"{nodes.REGISTRY}/theater/movie-service:latest"]
+    "image",
+    [nodes.HELLO, f"{nodes.REGISTRY}:8443/library/hello:1", f"{nodes.REGISTRY}/theater/movie-service:latest"],
 )
 def test_the_node_pulls(host: Host, image: str) -> None:
     assert nodes.witness(host, image).startswith("sha256:")

@@ -31,13 +31,12 @@ def digest(data: bytes) -> str:
 def layer() -> bytes:
     """A root file system: one static program under the names that a test calls."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        with open("/bin/busybox", "rb") as program:
-            entry = tarfile.TarInfo("busybox")
-            entry.mode = 0o755
-            entry.size = program.seek(0, io.SEEK_END)
-            program.seek(0)
-            tar.addfile(entry, program)
+    with tarfile.open(fileobj=buffer, mode="w") as tar, open("/bin/busybox", "rb") as program:
+        entry = tarfile.TarInfo("busybox")
+        entry.mode = 0o755
+        entry.size = program.seek(0, io.SEEK_END)
+        program.seek(0)
+        tar.addfile(entry, program)
     return buffer.getvalue()
 
 
@@ -48,7 +47,9 @@ class Registry:
         self.base = f"https://{host}"
         self.context = ssl.create_default_context(cafile=ca_file)
 
-    def call(self, method: str, url: str, data: bytes | None = None, kind: str = "application/octet-stream") -> Any:
+    def call(
+        self, method: str, url: str, data: bytes | None = None, kind: str = "application/octet-stream"
+    ) -> Any:
         request = urllib.request.Request(url, data=data, method=method)
         if data is not None:
             request.add_header("Content-Type", kind)

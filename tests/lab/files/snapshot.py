@@ -15,7 +15,13 @@ import os
 import subprocess
 from typing import Any
 
-ROOTS = ("/etc/containerd", "/etc/docker", "/etc/ssl/certs", "/usr/local/share/ca-certificates", "/var/lib/nodetrust.harbor")
+ROOTS = (
+    "/etc/containerd",
+    "/etc/docker",
+    "/etc/ssl/certs",
+    "/usr/local/share/ca-certificates",
+    "/var/lib/nodetrust.harbor",
+)
 
 
 def output(*command: str) -> str:

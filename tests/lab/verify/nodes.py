@@ -28,7 +28,9 @@ def witness(host: Host, image: str) -> str:
 
 def snapshot(host: Host) -> dict[str, Any]:
     """All that a run without changes must leave alone."""
-    facts: dict[str, Any] = json.loads(host.check_output("python3 -c %s", (FILES / "snapshot.py").read_text()))
+    facts: dict[str, Any] = json.loads(
+        host.check_output("python3 -c %s", (FILES / "snapshot.py").read_text())
+    )
     return facts
 
 
@@ -39,8 +41,18 @@ def ca_pem() -> str:
 def module(node: str, name: str, options: dict[str, Any], *flags: str) -> dict[str, Any]:
     """Call a module of the collection on one node; its result, failed or not."""
     done = subprocess.run(
-        ["ansible", "-i", str(INVENTORY), node, "-m", f"nodetrust.harbor.{name}", "-a", json.dumps(options), *flags],
-        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+        [
+            "ansible",
+            "-i",
+            str(INVENTORY),
+            node,
+            "-m",
+            f"nodetrust.harbor.{name}",
+            "-a",
+            json.dumps(options),
+            *flags,
+        ],
+        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "false"},
         capture_output=True,
         text=True,
         check=False,
@@ -51,11 +63,21 @@ def module(node: str, name: str, options: dict[str, Any], *flags: str) -> dict[s
     return result
 
 
-def playbook(name: str, variables: dict[str, Any], *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def playbook(
+    name: str, variables: dict[str, Any], *flags: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run one of the collection's playbooks on the lab's nodes."""
     return subprocess.run(
-        ["ansible-playbook", "-i", str(INVENTORY), f"nodetrust.harbor.{name}", "-e", json.dumps(variables), *flags],
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **environment},
+        [
+            "ansible-playbook",
+            "-i",
+            str(INVENTORY),
+            f"nodetrust.harbor.{name}",
+            "-e",
+            json.dumps(variables),
+            *flags,
+        ],
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "false", **environment},
         capture_output=True,
         text=True,
         check=False,
