@@ -12,6 +12,9 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,49 +49,48 @@ VERSION_TEXT = (
 IMAGE_HEX = wire.frame(wire.field(1, "sha256:abc")).hex()
 
 
-def ended(code, message):
+def ended(code: int, message: str) -> str:
     return f"HTTP/2 200 \r\ncontent-type: application/grpc\r\ngrpc-status: {code}\r\ngrpc-message: {message}\r\n\r\n"
 
 
 class Node:
     """A directory of programs, a socket, and the notes on who was called how."""
 
-    def __init__(self, place):
+    def __init__(self, place: Path) -> None:
         self.bin = place / "bin"
         self.bin.mkdir()
         self.log = place / "calls"
         self.socket = place / "c.sock"
-        self.listener = None
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
-    def install(self, name, *answers):
+    def install(self, name: str, *answers: list[Any]) -> None:
         program = self.bin / name
         text = PROGRAM.format(python=sys.executable, log=str(self.log), answers=json.dumps(answers))
         program.write_text(text)
         program.chmod(0o755)
 
-    def listen(self):
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def listen(self) -> None:
         self.listener.bind(str(self.socket))
         self.listener.listen(64)
 
-    def cri(self, timeout=20.0, client="auto"):
+    def cri(self, timeout: float = 20.0, client: str = "auto") -> Cri:
         return Cri(f"unix://{self.socket}", timeout, client, path=(str(self.bin),))
 
     @property
-    def calls(self):
+    def calls(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path: Path) -> Iterator[Node]:
     made = Node(tmp_path)
     made.listen()
     yield made
     made.listener.close()
 
 
-def test_curl_carries_the_calls(node):
+def test_curl_carries_the_calls(node: Node) -> None:
     node.install(
         "curl",
         CURL_VERSION,
@@ -109,7 +111,7 @@ def test_curl_carries_the_calls(node):
     assert bytes.fromhex(pulled["stdin"]) == wire.frame(wire.pull_request("h.lab/x:1", None))
 
 
-def test_crictl_is_preferred(node):
+def test_crictl_is_preferred(node: Node) -> None:
     node.install("curl", CURL_VERSION)
     node.install(
         "crictl",
@@ -126,7 +128,7 @@ def test_crictl_is_preferred(node):
     assert "--debug=false" in args
 
 
-def test_status_config_is_the_same_through_both(node):
+def test_status_config_is_the_same_through_both(node: Node) -> None:
     config = {"registry": {"configPath": "/etc/containerd/certs.d"}}
     entry = wire.field(1, "config") + wire.field(2, json.dumps(config))
     answer = wire.frame(wire.field(2, entry)).hex()
@@ -136,7 +138,7 @@ def test_status_config_is_the_same_through_both(node):
     assert node.cri(client="crictl").status_config() == config
 
 
-def test_status_without_a_configuration_is_none(node):
+def test_status_without_a_configuration_is_none(node: Node) -> None:
     node.install("crictl", ["info", {"out": json.dumps({"status": {}})}])
     assert node.cri().status_config() is None
 
@@ -149,7 +151,9 @@ def test_status_without_a_configuration_is_none(node):
         (12, "Unimplemented", "unknown service runtime.v1.ImageService", "cri_not_loaded"),
     ],
 )
-def test_errors_are_the_same_through_both(node, number, code, message, reason):
+def test_errors_are_the_same_through_both(
+    node: Node, number: int, code: str, message: str, reason: str
+) -> None:
     node.install("curl", CURL_VERSION, ["PullImage", {"head": ended(number, message)}])
     words = f"pulling image: rpc error: code = {code} desc = {message}"
     node.install("crictl", ["pull", {"status": 1, "err": f'time="x" level=fatal msg="{words}"\n'}])
@@ -163,7 +167,7 @@ def test_errors_are_the_same_through_both(node, number, code, message, reason):
     assert str(errors["curl"]) == str(errors["crictl"])
 
 
-def test_curl_takes_credentials_on_its_standard_input_only(node):
+def test_curl_takes_credentials_on_its_standard_input_only(node: Node) -> None:
     node.install("curl", CURL_VERSION, ["PullImage", {"head": ended(0, ""), "hex": IMAGE_HEX}])
     node.install("crictl", ["pull", {"out": "[$CRICTL_CREDS] Image is up to date for sha256:abc\n"}])
     cri = node.cri()
@@ -175,7 +179,7 @@ def test_curl_takes_credentials_on_its_standard_input_only(node):
     assert PASSWORD not in json.dumps([call["args"], call["env"]])
 
 
-def test_crictl_takes_credentials_in_its_own_variable(node):
+def test_crictl_takes_credentials_in_its_own_variable(node: Node) -> None:
     node.install(
         "crictl",
         ["pull --help", {"out": "--creds value  [$CRICTL_CREDS]"}],
@@ -189,7 +193,7 @@ def test_crictl_takes_credentials_in_its_own_variable(node):
 
 
 @pytest.mark.parametrize(("user", "help_text"), [("bob", "--creds value"), ("a:b", "[$CRICTL_CREDS]")])
-def test_no_safe_way_for_credentials_is_an_error(node, user, help_text):
+def test_no_safe_way_for_credentials_is_an_error(node: Node, user: str, help_text: str) -> None:
     node.install("crictl", ["pull --help", {"out": help_text}])
     with pytest.raises(CriError) as caught:
         node.cri().pull("h.lab/x:1", (user, PASSWORD))
@@ -198,7 +202,7 @@ def test_no_safe_way_for_credentials_is_an_error(node, user, help_text):
     assert all(PASSWORD not in json.dumps(call) for call in node.calls)
 
 
-def test_variables_of_the_user_do_not_leak_into_the_call(node, monkeypatch):
+def test_variables_of_the_user_do_not_leak_into_the_call(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTAINER_RUNTIME_ENDPOINT", "unix:///elsewhere.sock")
     monkeypatch.setenv("CRICTL_AUTH", "b2xkOm9sZA==")
     node.install("crictl", ["version", {"out": VERSION_TEXT}])
@@ -214,7 +218,7 @@ def test_variables_of_the_user_do_not_leak_into_the_call(node, monkeypatch):
         {"out": "something else entirely"},
     ],
 )
-def test_a_broken_crictl_makes_way_for_curl(node, answer):
+def test_a_broken_crictl_makes_way_for_curl(node: Node, answer: dict[str, Any]) -> None:
     node.install("crictl", ["version", answer])
     node.install("curl", CURL_VERSION, ["Version", {"head": ended(0, ""), "hex": VERSION_HEX}])
     cri = node.cri()
@@ -222,7 +226,7 @@ def test_a_broken_crictl_makes_way_for_curl(node, answer):
     assert cri.used == "curl"
 
 
-def test_a_broken_crictl_alone_is_named(node):
+def test_a_broken_crictl_alone_is_named(node: Node) -> None:
     node.install("crictl", ["version", {"status": 127, "err": "cannot execute binary file"}])
     with pytest.raises(CriError, match="cannot execute binary file") as caught:
         node.cri().version()
@@ -231,16 +235,16 @@ def test_a_broken_crictl_alone_is_named(node):
 
 
 @pytest.mark.parametrize("features", ["Features: alt-svc IPv6 SSL", "Features: HTTP3", ""])
-def test_a_curl_without_http2_is_no_client(node, features):
+def test_a_curl_without_http2_is_no_client(node: Node, features: str) -> None:
     node.install("curl", ["--version", {"out": f"curl 7.61\nProtocols: HTTP2\n{features}\n"}])
     with pytest.raises(CriError) as caught:
         node.cri().version()
     assert caught.value.reason == "no_cri_client"
-    assert "curl" in caught.value.next_step
+    assert "curl" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize("client", ["crictl", "curl"])
-def test_a_silent_runtime_is_given_up(node, client):
+def test_a_silent_runtime_is_given_up(node: Node, client: str) -> None:
     node.install("crictl", ["pull", {"sleep": 60}])
     node.install("curl", CURL_VERSION, ["PullImage", {"sleep": 60}])
     with pytest.raises(CriError) as caught:
@@ -249,7 +253,7 @@ def test_a_silent_runtime_is_given_up(node, client):
     assert caught.value.detail == "no answer within 0.5 seconds"
 
 
-def test_a_call_that_breaks_off(node):
+def test_a_call_that_breaks_off(node: Node) -> None:
     words = "curl: (18) HTTP/2 stream 1 was not closed cleanly before end of the underlying stream"
     node.install("curl", CURL_VERSION, ["PullImage", {"status": 18, "err": words}])
     with pytest.raises(CriError, match="broke the call off") as caught:
@@ -257,7 +261,7 @@ def test_a_call_that_breaks_off(node):
     assert (caught.value.reason, caught.value.code) == ("cri_unavailable", "Unavailable")
 
 
-def test_a_socket_that_does_not_speak_grpc(node):
+def test_a_socket_that_does_not_speak_grpc(node: Node) -> None:
     node.install("curl", CURL_VERSION, ["Version", {"head": "HTTP/2 404 \r\n\r\n"}])
     with pytest.raises(CriError, match="not gRPC") as caught:
         node.cri().version()
@@ -265,7 +269,7 @@ def test_a_socket_that_does_not_speak_grpc(node):
 
 
 @pytest.mark.parametrize("client", ["crictl", "curl"])
-def test_a_runtime_with_an_old_cri_is_named(node, client):
+def test_a_runtime_with_an_old_cri_is_named(node: Node, client: str) -> None:
     node.install(
         "curl",
         CURL_VERSION,
@@ -278,7 +282,7 @@ def test_a_runtime_with_an_old_cri_is_named(node, client):
     assert caught.value.reason == "cri_v1alpha2_only"
 
 
-def test_a_missing_socket(tmp_path):
+def test_a_missing_socket(tmp_path: Path) -> None:
     with pytest.raises(CriError, match="no such file or directory") as caught:
         Cri(str(tmp_path / "none.sock")).version()
     assert (caught.value.reason, caught.value.code, caught.value.via) == (
@@ -288,7 +292,7 @@ def test_a_missing_socket(tmp_path):
     )
 
 
-def test_a_socket_that_nobody_serves(node):
+def test_a_socket_that_nobody_serves(node: Node) -> None:
     node.listener.close()
     with pytest.raises(CriError, match="connection refused") as caught:
         node.cri().version()
@@ -296,17 +300,19 @@ def test_a_socket_that_nobody_serves(node):
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "run/c.sock", "", "unix://run/c.sock", "/a\0b"])
-def test_an_endpoint_that_is_no_socket(endpoint):
+def test_an_endpoint_that_is_no_socket(endpoint: str) -> None:
     with pytest.raises(CriError) as caught:
         Cri(endpoint)
     assert caught.value.reason == "invalid_endpoint"
 
 
-def test_wait_ready_waits_for_the_socket_and_then_for_cri(tmp_path, monkeypatch):
+def test_wait_ready_waits_for_the_socket_and_then_for_cri(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node = Node(tmp_path)
     absent = ["Version", {"head": ended(12, "unknown service")}]
     node.install("curl", CURL_VERSION, absent)
-    steps = [node.listen, lambda: None]
+    steps: list[Callable[[], None]] = [node.listen, lambda: None]
     steps.append(
         lambda: node.install("curl", CURL_VERSION, ["Version", {"head": ended(0, ""), "hex": VERSION_HEX}])
     )
@@ -316,7 +322,7 @@ def test_wait_ready_waits_for_the_socket_and_then_for_cri(tmp_path, monkeypatch)
     node.listener.close()
 
 
-def test_wait_ready_gives_the_last_error_at_the_end(node, monkeypatch):
+def test_wait_ready_gives_the_last_error_at_the_end(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     node.install(
         "curl", CURL_VERSION, ["Version", {"head": ended(12, "unknown service runtime.v1.RuntimeService")}]
     )
@@ -328,8 +334,8 @@ def test_wait_ready_gives_the_last_error_at_the_end(node, monkeypatch):
     assert caught.value.reason == "cri_not_loaded"
 
 
-def test_wait_ready_does_not_wait_for_what_will_not_come(node, monkeypatch):
-    def never(seconds):
+def test_wait_ready_does_not_wait_for_what_will_not_come(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(seconds: float) -> None:
         raise AssertionError("slept")
 
     monkeypatch.setattr(_cri, "sleep", never)

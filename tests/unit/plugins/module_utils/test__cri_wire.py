@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_wire as wire
@@ -17,7 +20,7 @@ OK_DUMP = "HTTP/2 200 \r\ncontent-type: application/grpc\r\n\r\ngrpc-status: 0\r
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_version_of_a_real_runtime(version):
+def test_version_of_a_real_runtime(version: str) -> None:
     message = wire.unframe(bytes.fromhex(VERSIONS[version]))
     assert wire.version_response(message) == {
         "runtime_name": "containerd",
@@ -26,37 +29,37 @@ def test_version_of_a_real_runtime(version):
     }
 
 
-def test_image_reference_of_a_real_pull():
+def test_image_reference_of_a_real_pull() -> None:
     answer = bytes.fromhex("00000000490a47") + b"sha256:" + b"2" * 64
     assert wire.pull_response(wire.unframe(answer)) == "sha256:" + "2" * 64
 
 
-def test_pull_request_as_bytes():
+def test_pull_request_as_bytes() -> None:
     assert wire.pull_request("h.lab/x:1", None).hex() == "0a0b0a09" + b"h.lab/x:1".hex()
 
 
-def test_pull_request_with_credentials_as_bytes():
+def test_pull_request_with_credentials_as_bytes() -> None:
     # image, then AuthConfig as field 2 with user name 1 and password 2
     expected = "0a0b0a09" + b"h.lab/x:1".hex() + "120b" + "0a03" + b"bob".hex() + "1204" + b"s3:!".hex()
     assert wire.pull_request("h.lab/x:1", ("bob", "s3:!")).hex() == expected
 
 
-def test_a_long_field_gets_a_length_of_two_bytes():
+def test_a_long_field_gets_a_length_of_two_bytes() -> None:
     assert wire.field(1, b"x" * 300)[:3].hex() == "0aac02"
     assert wire.fields(wire.field(1, b"x" * 300)) == [(1, b"x" * 300)]
 
 
-def test_status_asks_for_the_configuration():
+def test_status_asks_for_the_configuration() -> None:
     assert wire.status_request().hex() == "0801"
 
 
-def test_info_of_a_status():
+def test_info_of_a_status() -> None:
     entry = wire.field(1, "config") + wire.field(2, '{"a": 1}')
     answer = wire.field(1, b"\x0a\x00") + wire.field(2, entry) + wire.field(2, wire.field(1, "golang"))
     assert wire.status_info(answer) == {"config": '{"a": 1}', "golang": ""}
 
 
-def test_fields_of_other_types_are_skipped():
+def test_fields_of_other_types_are_skipped() -> None:
     message = b"\x08\x96\x01" + b"\x11" + b"8" * 8 + b"\x1d" + b"4" * 4 + wire.field(4, "here")
     assert wire.fields(message) == [(4, b"here")]
 
@@ -66,13 +69,13 @@ def test_fields_of_other_types_are_skipped():
     ["", "00000000", "0000000005", "01000000010a", "00000000010a0a"],
     ids=["nothing", "short header", "short body", "compressed", "long body"],
 )
-def test_a_broken_frame_is_refused(raw):
+def test_a_broken_frame_is_refused(raw: str) -> None:
     with pytest.raises(wire.WireError):
         wire.unframe(bytes.fromhex(raw))
 
 
 @pytest.mark.parametrize("raw", ["0a05ff", "0a", "ffffffffffffffffffffff01", "0b", "0d01"])
-def test_a_broken_message_is_refused(raw):
+def test_a_broken_message_is_refused(raw: str) -> None:
     with pytest.raises(wire.WireError):
         wire.fields(bytes.fromhex(raw))
 
@@ -98,7 +101,7 @@ def test_a_broken_message_is_refused(raw):
         ("", None),
     ],
 )
-def test_end_of_a_call_in_a_header_dump(dump, expected):
+def test_end_of_a_call_in_a_header_dump(dump: str, expected: Any) -> None:
     assert wire.status_of_headers(dump) == (wire.GrpcStatus(*expected) if expected else None)
 
 
@@ -159,11 +162,11 @@ KLOG = (
         ("", None),
     ],
 )
-def test_last_words_of_crictl(stderr, expected):
+def test_last_words_of_crictl(stderr: str, expected: Any) -> None:
     assert wire.status_of_crictl(stderr) == (wire.GrpcStatus(*expected) if expected else None)
 
 
-def test_version_that_crictl_prints():
+def test_version_that_crictl_prints() -> None:
     printed = (
         "Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  1.6.20~ds1\nRuntimeApiVersion:  v1\n"
     )
@@ -174,12 +177,12 @@ def test_version_that_crictl_prints():
     }
 
 
-def test_reference_that_crictl_prints():
+def test_reference_that_crictl_prints() -> None:
     assert wire.image_ref_of_crictl("Image is up to date for sha256:abc\n") == "sha256:abc"
 
 
 @pytest.mark.parametrize("read", [wire.version_of_crictl, wire.image_ref_of_crictl])
-def test_other_words_of_crictl_are_refused(read):
+def test_other_words_of_crictl_are_refused(read: Callable[[str], object]) -> None:
     with pytest.raises(wire.WireError):
         read("NAME:\n   crictl pull - Pull an image from a registry\n")
 
@@ -187,5 +190,5 @@ def test_other_words_of_crictl_are_refused(read):
 @pytest.mark.parametrize(
     ("text", "expected"), [('{"a": 1}', {"a": 1}), ("[]", None), ("{", None), (None, None)]
 )
-def test_json_object(text, expected):
+def test_json_object(text: str | None, expected: Any) -> None:
     assert wire.json_object(text) == expected

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import CriError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import InvalidImage
 from ansible_collections.nodetrust.harbor.plugins.module_utils._proof import NotProven, not_pulled, prove_all
 
@@ -16,16 +18,16 @@ RUNTIME = {"runtime_name": "containerd", "runtime_version": "2.1.9", "api_versio
 X509 = "x509: certificate signed by unknown authority"
 
 
-class FakeCri:
+class FakeCri(Cri):
     """Pulls from good.lab, does not trust bad.lab, and is ready unless told otherwise."""
 
     used = "curl"
 
-    def __init__(self, unready=None):
+    def __init__(self, unready: str | None = None) -> None:
         self.unready = unready
-        self.asked = []
+        self.asked: list[Any] = []
 
-    def wait_ready(self, seconds):
+    def wait_ready(self, seconds: float) -> dict[str, str]:
         self.asked.append(("wait", seconds))
         if self.unready:
             raise CriError(
@@ -33,14 +35,14 @@ class FakeCri:
             )
         return RUNTIME
 
-    def pull(self, image, auth=None):
+    def pull(self, image: str, auth: tuple[str, str] | None = None) -> str:
         self.asked.append((image, auth))
         if image == BAD:
             raise CriError("no", code="Unknown", detail=X509, via="curl", reason="call_failed")
         return "sha256:abc"
 
 
-def test_every_image_is_pulled_with_its_own_login_after_waiting():
+def test_every_image_is_pulled_with_its_own_login_after_waiting() -> None:
     cri = FakeCri()
     result = prove_all(cri, [GOOD, "other.lab/y:1"], {"other.lab": ("bob", "pw")}, [], wait=7)
     assert cri.asked == [("wait", 7), (GOOD, None), ("other.lab/y:1", ("bob", "pw"))]
@@ -50,18 +52,18 @@ def test_every_image_is_pulled_with_its_own_login_after_waiting():
     assert GOOD in result["msg"]
 
 
-def test_no_image_proves_nothing():
+def test_no_image_proves_nothing() -> None:
     result = prove_all(FakeCri(), [], {}, [])
     assert (result["proven"], result["pulls"]) == (False, [])
 
 
-def test_one_failure_is_enough_and_the_others_are_still_told():
+def test_one_failure_is_enough_and_the_others_are_still_told() -> None:
     with pytest.raises(NotProven) as caught:
         prove_all(FakeCri(), [GOOD, BAD], {}, [])
     error = caught.value
     assert (error.reason, error.registry, error.found) == ("unknown_authority", "bad.lab:8443", X509)
     assert "1 of 2 pulls failed" in str(error)
-    assert error.next_step in str(error)
+    assert str(error.next_step) in str(error)
     assert [pull["ok"] for pull in error.result["pulls"]] == [True, False]
     assert error.result["proven"] is False
 
@@ -76,7 +78,9 @@ def test_one_failure_is_enough_and_the_others_are_still_told():
         ([{"image": GOOD, "ok": True, "reason": "pulled"}], False),
     ],
 )
-def test_regressed_compares_with_the_pull_of_the_same_image(before, regressed):
+def test_regressed_compares_with_the_pull_of_the_same_image(
+    before: list[dict[str, Any]], regressed: bool
+) -> None:
     with pytest.raises(NotProven) as caught:
         prove_all(FakeCri(), [BAD], {}, before)
     assert caught.value.result["regressed"] is regressed
@@ -93,7 +97,9 @@ def test_regressed_compares_with_the_pull_of_the_same_image(before, regressed):
         ("no_cri_client", [], False),
     ],
 )
-def test_a_runtime_that_does_not_come_back(reason, before, regressed):
+def test_a_runtime_that_does_not_come_back(
+    reason: str, before: list[dict[str, Any]], regressed: bool
+) -> None:
     cri = FakeCri(unready=reason)
     with pytest.raises(NotProven, match="within 7 seconds") as caught:
         prove_all(cri, [GOOD], {}, before, wait=7)
@@ -104,7 +110,7 @@ def test_a_runtime_that_does_not_come_back(reason, before, regressed):
 
 
 @pytest.mark.parametrize("image", ["https://good.lab/x", "x:1", ""])
-def test_an_image_that_is_none_stops_everything_before_it_begins(image):
+def test_an_image_that_is_none_stops_everything_before_it_begins(image: str) -> None:
     cri = FakeCri()
     with pytest.raises(InvalidImage):
         prove_all(cri, [GOOD, image], {}, [])
@@ -113,7 +119,7 @@ def test_an_image_that_is_none_stops_everything_before_it_begins(image):
         not_pulled([GOOD, image])
 
 
-def test_check_mode_proves_nothing():
+def test_check_mode_proves_nothing() -> None:
     result = not_pulled([GOOD])
     assert (result["changed"], result["proven"], result["pulls"]) == (False, False, [])
     assert "check mode" in result["msg"]

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _pull_failures
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import CriError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
     FILES,
     NETWORK,
@@ -167,7 +169,7 @@ ANSWERS = [
 ]
 
 
-def wrapped(cases, around):
+def wrapped(cases: list[tuple[str, str]], around: dict[str, str]) -> list[Any]:
     return [
         pytest.param(template.format(i=IMAGE, u=URL, v=VERIFY, x=core), name, id=f"{name}-{runtime}-{number}")
         for number, (core, name) in enumerate(cases)
@@ -181,7 +183,7 @@ def wrapped(cases, around):
     + wrapped(CONNECTION, {**ROUND, "c1.7": ROUND["c1.6"]})
     + wrapped(ANSWERS, ROUND_NO_REQUEST),
 )
-def test_name_of_a_failure(message, name):
+def test_name_of_a_failure(message: str, name: str) -> None:
     failure = classify("Unknown", message, REGISTRY)
     assert failure.name == name
     assert len(failure.remedy) > 20
@@ -238,7 +240,7 @@ BLOB = (
         ),
     ],
 )
-def test_host_that_is_not_the_registry_is_named(message, name, host):
+def test_host_that_is_not_the_registry_is_named(message: str, name: str, host: str | None) -> None:
     failure = classify("Unknown", message, REGISTRY)
     assert (failure.name, failure.host) == (name, host)
     assert host is None or host in failure.remedy
@@ -284,19 +286,19 @@ def test_host_that_is_not_the_registry_is_named(message, name, host):
         (None, "", "unknown"),
     ],
 )
-def test_code_helps_where_the_text_does_not(code, message, name):
+def test_code_helps_where_the_text_does_not(code: str | int | None, message: str, name: str) -> None:
     assert classify(code, message).name == name
 
 
 @pytest.mark.parametrize("word", ["denied", "unauthorized", "toomany", "eof", "401", "500", "not-found"])
-def test_words_in_the_name_of_an_image_mean_nothing(word):
+def test_words_in_the_name_of_an_image_mean_nothing(word: str) -> None:
     image = f"harbor.lab.internal/{word}/{word}:{word}"
     message = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {UNKNOWN}'
     assert classify("Unknown", message).name == "unknown_authority"
     assert classify("NotFound", f"failed to resolve image: {image}: not found").name == "not_found"
 
 
-def test_sets_hold_only_names_that_exist():
+def test_sets_hold_only_names_that_exist() -> None:
     names = {row.name for row in _pull_failures._TABLE} | {
         "token_unknown_authority",
         "blob_unknown_authority",
@@ -321,31 +323,31 @@ def test_sets_hold_only_names_that_exist():
         ("what? yes & no", "what? yes & no"),
     ],
 )
-def test_secrets_are_masked(message, expected):
+def test_secrets_are_masked(message: str, expected: str) -> None:
     assert mask(message, ("bob", "s3cr:et!")) == expected
 
 
-class FakeCri:
+class FakeCri(Cri):
     """Answers a pull with what it was given."""
 
     used = "curl"
 
-    def __init__(self, answer):
+    def __init__(self, answer: str | Exception) -> None:
         self.answer = answer
-        self.asked = []
+        self.asked: list[Any] = []
 
-    def pull(self, image, auth=None):
+    def pull(self, image: str, auth: tuple[str, str] | None = None) -> str:
         self.asked.append((image, auth))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
 
-def cri_error(code, detail, reason="call_failed", **fields):
+def cri_error(code: str, detail: str, reason: str = "call_failed", **fields: Any) -> CriError:
     return CriError("no", code=code, detail=detail, via="curl", reason=reason, **fields)
 
 
-def test_a_pull_that_succeeds():
+def test_a_pull_that_succeeds() -> None:
     result = prove(FakeCri("sha256:abc"), IMAGE)
     assert result.to_dict() == {
         "image": IMAGE,
@@ -360,7 +362,7 @@ def test_a_pull_that_succeeds():
     }
 
 
-def test_a_pull_that_fails_is_a_result_without_secrets():
+def test_a_pull_that_fails_is_a_result_without_secrets() -> None:
     cri = FakeCri(cri_error("Unknown", BLOB.format(i=IMAGE, v=VERIFY) + " s3cr:et!"))
     result = prove(cri, IMAGE, ("bob", "s3cr:et!"))
     assert cri.asked == [(IMAGE, ("bob", "s3cr:et!"))]
@@ -377,40 +379,40 @@ def test_a_pull_that_fails_is_a_result_without_secrets():
 @pytest.mark.parametrize(
     ("core", "hinted"), [(UNKNOWN, True), (EXPIRY.format("after"), True), (f"{IMAGE}: not found", False)]
 )
-def test_a_hint_belongs_to_missing_trust_only(core, hinted):
+def test_a_hint_belongs_to_missing_trust_only(core: str, hinted: bool) -> None:
     result = prove(FakeCri(cri_error("Unknown", core)), IMAGE, hint="Look at hosts.toml.")
-    assert ("Look at hosts.toml." in result.remedy) is hinted
+    assert ("Look at hosts.toml." in str(result.remedy)) is hinted
 
 
 @pytest.mark.parametrize(
     "reason", ["no_cri_client", "cri_client_broken", "unsafe_credentials", "cri_v1alpha2_only"]
 )
-def test_what_stands_before_the_pull_keeps_its_name(reason):
+def test_what_stands_before_the_pull_keeps_its_name(reason: str) -> None:
     result = prove(FakeCri(cri_error("Unknown", "words", reason, next_step="do this")), IMAGE)
     assert (result.ok, result.reason, result.remedy) == (False, reason, "do this")
 
 
-def test_a_pull_that_takes_too_long():
+def test_a_pull_that_takes_too_long() -> None:
     result = prove(FakeCri(cri_error("DeadlineExceeded", "no answer within 60 seconds", "timeout")), IMAGE)
     assert result.reason == "timeout"
-    assert "smaller image" in result.remedy
+    assert "smaller image" in str(result.remedy)
 
 
-def test_an_image_that_is_none_is_a_result_and_is_not_asked_for():
+def test_an_image_that_is_none_is_a_result_and_is_not_asked_for() -> None:
     cri = FakeCri("sha256:abc")
     result = prove(cri, "https://bob:pw@h.lab/x")
     assert (result.ok, result.reason, cri.asked) == (False, "invalid_image", [])
     assert "pw" not in str(result)
 
 
-def test_a_result_survives_the_way_through_a_playbook():
+def test_a_result_survives_the_way_through_a_playbook() -> None:
     result = prove(FakeCri(cri_error("Unknown", UNKNOWN)), IMAGE)
     assert earlier(result.to_dict()) == result
     assert earlier({"image": IMAGE, "ok": True}).ok
     assert earlier({"image": IMAGE, "surplus": 1}).reason == "unknown"
 
 
-def pull(reason):
+def pull(reason: str) -> PullResult:
     return PullResult(IMAGE, REGISTRY, reason == "pulled", reason, "", None, "curl", "Unknown", None)
 
 
@@ -444,5 +446,5 @@ def pull(reason):
         ("pulled", "unknown", False),
     ],
 )
-def test_what_a_change_can_have_caused(before, after, caused):
+def test_what_a_change_can_have_caused(before: str | None, after: str, caused: bool) -> None:
     assert caused_by_change(pull(before) if before else None, pull(after)) is caused

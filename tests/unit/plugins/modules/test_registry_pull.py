@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ IMAGE = "harbor.lab.internal/x:1"
 ROOT = str(Path(registry_pull.__file__).parents[5])
 
 
-def run(place, **options):
+def run(place: Path, **options: Any) -> tuple[dict[str, Any], int]:
     """The module's answer to these options; nobody listens on its socket."""
     arguments = {"images": [IMAGE], "endpoint": str(place / "c.sock"), **options}
     command = [sys.executable, "-m", registry_pull.__name__]
@@ -35,7 +36,7 @@ def run(place, **options):
     return json.loads(done.stdout), done.returncode
 
 
-def test_failure_carries_the_whole_report(tmp_path):
+def test_failure_carries_the_whole_report(tmp_path: Path) -> None:
     answer, status = run(tmp_path)
     assert status == 1
     assert answer["failed"] is True
@@ -47,7 +48,7 @@ def test_failure_carries_the_whole_report(tmp_path):
         assert answer[field] in answer["msg"]
 
 
-def test_check_mode_touches_no_socket(tmp_path):
+def test_check_mode_touches_no_socket(tmp_path: Path) -> None:
     answer, status = run(tmp_path, _ansible_check_mode=True)
     assert status == 0
     assert (answer["changed"], answer["proven"]) == (False, False)
@@ -62,12 +63,14 @@ def test_check_mode_touches_no_socket(tmp_path):
         ({"images": ["docker://h.lab/x:1"]}, "invalid_image"),
     ],
 )
-def test_bad_options_are_told_before_anything_happens(tmp_path, options, reason, check_mode):
+def test_bad_options_are_told_before_anything_happens(
+    tmp_path: Path, options: dict[str, Any], reason: str, check_mode: bool
+) -> None:
     answer, status = run(tmp_path, _ansible_check_mode=check_mode, **options)
     assert (status, answer["reason"]) == (1, reason)
 
 
-def test_a_password_is_not_echoed(tmp_path):
+def test_a_password_is_not_echoed(tmp_path: Path) -> None:
     login = {"registry": "harbor.lab.internal", "username": "bob", "password": "s3cr:et!"}
     answer, _status = run(tmp_path, credentials=[login])
     assert answer["failed"] is True
