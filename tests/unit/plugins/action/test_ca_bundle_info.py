@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play_context import PlayContext
 from ansible.playbook.task import Task
 from ansible.template import Templar
-from ansible.utils.collection_loader import AnsibleCollectionConfig
+from ansible.utils.collection_loader import AnsibleCollectionConfig  # type: ignore[attr-defined]
 
 from ansible_collections.nodetrust.harbor.plugins.action.ca_bundle_info import ActionModule
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _bundle, _served
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _bundle
 from tests.lab import pki
 from tests.unit.plugins.plugin_utils.tls_server import serving
 
@@ -28,24 +31,27 @@ CA = pki.make_ca("Harbor CA")
 OTHER = pki.make_ca("Other CA")
 
 
+Run = Callable[..., "dict[str, Any]"]
+
+
 class NoConnection:
     """Stands for the node: any use of it is a failure of the test."""
 
     # Ansible asks every action's connection whether a directory was made there already.
     _shell = SimpleNamespace(tmpdir=None)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the node was used: {name}")
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the action as a task of a playbook in tmp_path/play, started in tmp_path/cwd."""
     for directory in ("play/files", "cwd"):
         (tmp_path / directory).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "cwd")
 
-    def run(check_mode=False, **options):
+    def run(check_mode: bool = False, **options: Any) -> dict[str, Any]:
         loader = DataLoader()
         loader.set_basedir(str(tmp_path / "play"))
         task = Task.load(
@@ -56,13 +62,13 @@ def run(tmp_path, monkeypatch):
         task.get_search_path = lambda: [str(tmp_path / "play")]
         context = PlayContext()
         context.check_mode = check_mode
-        plugin = ActionModule(task, NoConnection(), context, loader, Templar(loader=loader), None)
+        plugin = ActionModule(task, cast(Any, NoConnection()), context, loader, Templar(loader=loader), None)
         return plugin.run(task_vars={})
 
     return run
 
 
-def test_a_good_list_comes_back_and_nothing_changed(run, tmp_path):
+def test_a_good_list_comes_back_and_nothing_changed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "play/files/ca.crt").write_text("\ufeff" + CA.pem)
     for check_mode in (False, True):
         result = run(check_mode, registries=[{"host": HOST, "ca_file": "ca.crt", "proof_image": "a/b:1"}])
@@ -77,20 +83,22 @@ def test_a_good_list_comes_back_and_nothing_changed(run, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["play/files", "play", "cwd"])
-def test_a_relative_file_is_looked_for_where_ansible_looks_and_then_in_the_cwd(run, tmp_path, place):
+def test_a_relative_file_is_found_beside_the_playbook_and_in_the_cwd(
+    run: Run, tmp_path: Path, place: str
+) -> None:
     (tmp_path / place / "ca.crt").write_text(CA.pem)
     result = run(registries=[{"host": HOST, "ca_file": "ca.crt"}])
     assert result["registries"][0]["source"] == str(tmp_path / place / "ca.crt")
 
 
-def test_the_playbooks_own_file_comes_before_the_one_in_the_cwd(run, tmp_path):
+def test_the_playbooks_own_file_comes_before_the_one_in_the_cwd(run: Run, tmp_path: Path) -> None:
     (tmp_path / "play/files/ca.crt").write_text(CA.pem)
     (tmp_path / "cwd/ca.crt").write_text(OTHER.pem)
     result = run(registries=[{"host": HOST, "ca_file": "ca.crt"}])
     assert result["registries"][0]["fingerprints"] == [CA.fingerprint]
 
 
-def test_a_missing_file_says_where_it_was_looked_for(run, tmp_path):
+def test_a_missing_file_says_where_it_was_looked_for(run: Run, tmp_path: Path) -> None:
     result = run(registries=[{"host": HOST, "ca_file": "ca.crt"}])
     assert result["failed"] is True
     assert str(tmp_path / "play") in result["msg"]
@@ -99,12 +107,12 @@ def test_a_missing_file_says_where_it_was_looked_for(run, tmp_path):
     assert result["errors"][0]["path"] == "/no/such/ca.crt"
 
 
-def test_a_directory_is_called_one(run, tmp_path):
+def test_a_directory_is_called_one(run: Run, tmp_path: Path) -> None:
     (tmp_path / "cwd/ca").mkdir()
     assert "is a directory" in run(registries=[{"host": HOST, "ca_file": "ca"}])["msg"]
 
 
-def test_every_problem_is_in_the_message_and_in_the_fields(run):
+def test_every_problem_is_in_the_message_and_in_the_fields(run: Run) -> None:
     result = run(
         registries=[
             {"host": "https://harbor.x", "ca_pem": "junk"},
@@ -125,12 +133,12 @@ def test_every_problem_is_in_the_message_and_in_the_fields(run):
     assert CA.key_pem.splitlines()[1] not in json.dumps(result)
 
 
-def test_a_list_from_a_templated_string_is_told(run):
+def test_a_list_from_a_templated_string_is_told(run: Run) -> None:
     assert "not a list" in run(registries="harbor.example.com")["msg"]
     assert "no registry in it at all" in run(registries=[])["msg"]
 
 
-def test_without_cryptography_the_failure_has_a_next_step(run, monkeypatch):
+def test_without_cryptography_the_failure_has_a_next_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bundle, "HAS_CRYPTOGRAPHY", False)
     result = run(registries=[{"host": HOST, "ca_pem": CA.pem}])
     assert (result["failed"], result["reason"], result["errors"]) == (True, "missing_library", [])
@@ -138,19 +146,19 @@ def test_without_cryptography_the_failure_has_a_next_step(run, monkeypatch):
 
 
 @pytest.fixture
-def at_the_server(monkeypatch):
+def at_the_server(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Let every registry name lead to one server."""
 
-    def redirect(address):
-        connect = _served.socket.create_connection
-        monkeypatch.setattr(
-            _served.socket, "create_connection", lambda _target, timeout: connect(address, timeout)
-        )
+    def redirect(address: Any) -> None:
+        connect = socket.create_connection
+        monkeypatch.setattr(socket, "create_connection", lambda _target, timeout: connect(address, timeout))
 
     return redirect
 
 
-def test_a_served_certificate_of_another_ca_is_a_warning(run, at_the_server):
+def test_a_served_certificate_of_another_ca_is_a_warning(
+    run: Run, at_the_server: Callable[[Any], None]
+) -> None:
     registries = [{"host": HOST, "ca_pem": CA.pem}]
     with serving(pki.issue(OTHER, HOST)) as address:
         at_the_server(address)
@@ -162,7 +170,7 @@ def test_a_served_certificate_of_another_ca_is_a_warning(run, at_the_server):
     assert "CN=Other CA" in warning
 
 
-def test_a_served_certificate_of_the_given_ca_is_not(run, at_the_server):
+def test_a_served_certificate_of_the_given_ca_is_not(run: Run, at_the_server: Callable[[Any], None]) -> None:
     with serving(pki.issue(CA, HOST)) as address:
         at_the_server(address)
         result = run(registries=[{"host": HOST, "ca_pem": CA.pem}], check_served=True)
@@ -170,7 +178,7 @@ def test_a_served_certificate_of_the_given_ca_is_not(run, at_the_server):
     assert result["warnings"] == []
 
 
-def test_a_registry_out_of_reach_is_no_error(run):
+def test_a_registry_out_of_reach_is_no_error(run: Run) -> None:
     result = run(registries=[{"host": "harbor.invalid", "ca_pem": CA.pem}], check_served=True)
     assert not result.get("failed")
     assert result["warnings"] == []
@@ -196,7 +204,7 @@ PLAYBOOK = """
 """
 
 
-def test_a_real_playbook_reaches_it_without_a_connection(tmp_path):
+def test_a_real_playbook_reaches_it_without_a_connection(tmp_path: Path) -> None:
     for directory, credential in (("play/files", CA), ("cwd", OTHER)):
         (tmp_path / directory).mkdir(parents=True)
         (tmp_path / directory / "ca.crt").write_text(credential.pem)

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,7 +40,7 @@ LONG_LABEL = "a" * 64
         ("a--b.0c", "a--b.0c", None),
     ],
 )
-def test_a_good_name_is_kept_to_the_letter(text, host, port):
+def test_a_good_name_is_kept_to_the_letter(text: Any, host: str, port: int | None) -> None:
     assert parse_registry(text) == (text, host, port)
 
 
@@ -114,7 +116,7 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize(("text", "words"), [(row[0], row[1:]) for row in BAD_NAMES])
-def test_a_bad_name_is_refused_in_words_that_help(text, words):
+def test_a_bad_name_is_refused_in_words_that_help(text: Any, words: Sequence[str]) -> None:
     with pytest.raises(InvalidRegistry) as caught:
         parse_registry(text)
     message = str(caught.value)
@@ -127,7 +129,7 @@ def test_a_bad_name_is_refused_in_words_that_help(text, words):
 
 
 @given(st.one_of(st.text(), st.text(alphabet="aA0-._:/@[]*x \\\n\0", max_size=30)))
-def test_nothing_passes_that_could_leave_the_directory(text):
+def test_nothing_passes_that_could_leave_the_directory(text: Any) -> None:
     try:
         name = parse_registry(text).name
     except InvalidRegistry:
@@ -149,7 +151,7 @@ def test_nothing_passes_that_could_leave_the_directory(text):
         ("10.0.0.1/a:1", "10.0.0.1"),
     ],
 )
-def test_an_image_begins_with_its_registry(image, registry):
+def test_an_image_begins_with_its_registry(image: Any, registry: str) -> None:
     assert registry_of_image(image) == registry
     assert image_of_registry(registry, image) == image
 
@@ -189,7 +191,7 @@ BAD_IMAGES = [
 
 
 @pytest.mark.parametrize(("image", "words"), [(row[0], row[1:]) for row in BAD_IMAGES])
-def test_a_bad_image_is_refused_in_words_that_help(image, words):
+def test_a_bad_image_is_refused_in_words_that_help(image: Any, words: Sequence[str]) -> None:
     with pytest.raises(InvalidImage) as caught:
         registry_of_image(image)
     message = str(caught.value)
@@ -208,19 +210,19 @@ def test_a_bad_image_is_refused_in_words_that_help(image, words):
         ("harbor.x:8443/a:1", "harbor.x:8443/a:1"),
     ],
 )
-def test_the_registry_may_be_left_out_of_a_proof_image(image, full):
+def test_the_registry_may_be_left_out_of_a_proof_image(image: Any, full: str) -> None:
     assert image_of_registry("harbor.x:8443", image) == full
 
 
 @pytest.mark.parametrize(
     "image", ["harbor.x/a:1", "harbor.x:443/a:1", "other.example/a:1", "harbor.x:84430/a:1"]
 )
-def test_an_image_of_another_registry_proves_nothing(image):
+def test_an_image_of_another_registry_proves_nothing(image: Any) -> None:
     with pytest.raises(InvalidImage) as caught:
         image_of_registry("harbor.x:8443", image)
     assert "harbor.x:8443" in str(caught.value)
 
 
-def test_a_shown_image_keeps_its_digest_and_hides_a_password():
+def test_a_shown_image_keeps_its_digest_and_hides_a_password() -> None:
     assert DIGEST in shown_image(f"harbor.x/a@{DIGEST}")
     assert "geheim" not in shown_image("u:geheim@harbor.x/a:1")

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -70,11 +72,11 @@ REQUEST = (
         pytest.param("Aussteller: Bäcker\n".encode("latin-1") + ONE, [CA], id="latin-1"),
     ],
 )
-def test_split_takes_what_is_only_badly_wrapped(data, expected):
+def test_split_takes_what_is_only_badly_wrapped(data: bytes, expected: list[pki.Credential]) -> None:
     assert _pem.split(data) == [credential.der for credential in expected]
 
 
-def test_blocks_keeps_repeated_certificates_for_their_position():
+def test_blocks_keeps_repeated_certificates_for_their_position() -> None:
     assert _pem.blocks(ONE + TWO + ONE) == [CA.der, OTHER.der, CA.der]
 
 
@@ -152,7 +154,7 @@ BAD_BUNDLES = {
 @pytest.mark.parametrize(
     ("data", "reason", "words"), [(v[0], v[1], v[2:]) for v in BAD_BUNDLES.values()], ids=BAD_BUNDLES
 )
-def test_split_refuses_in_words_that_help(data, reason, words):
+def test_split_refuses_in_words_that_help(data: bytes, reason: str, words: Sequence[str]) -> None:
     with pytest.raises(_pem.PemError) as caught:
         _pem.split(data)
     message = str(caught.value)
@@ -175,7 +177,7 @@ def test_split_refuses_in_words_that_help(data, reason, words):
         pytest.param(CA.key_pem.replace("-----BEGIN", "----begin").encode(), id="damaged"),
     ],
 )
-def test_a_private_key_is_refused_and_never_shown(key):
+def test_a_private_key_is_refused_and_never_shown(key: Any) -> None:
     inputs = [key] if b"KEY" not in key.upper() else [key, ONE + key, key + ONE, b"\xef\xbb\xbf" + key + TWO]
     for data in inputs:
         with pytest.raises(_pem.PemError) as caught:
@@ -191,7 +193,7 @@ def test_a_private_key_is_refused_and_never_shown(key):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([CA, OTHER, LEAF, pki.make_ca('x, "y" + z ')]), min_size=1, unique=True))
-def test_splitting_what_was_written_gives_the_same(credentials):
+def test_splitting_what_was_written_gives_the_same(credentials: list[pki.Credential]) -> None:
     ders = [credential.der for credential in credentials]
     text = _pem.to_pem(ders)
     assert _pem.split(text.encode()) == ders
@@ -209,7 +211,7 @@ def test_splitting_what_was_written_gives_the_same(credentials):
 
 
 @given(st.binary(min_size=1, max_size=300))
-def test_to_pem_is_canonical_base64(data):
+def test_to_pem_is_canonical_base64(data: bytes) -> None:
     lines = _pem.to_pem([data]).splitlines()
     assert base64.b64decode("".join(lines[1:-1])) == data
     assert max(map(len, lines)) <= 64
@@ -217,7 +219,7 @@ def test_to_pem_is_canonical_base64(data):
 
 
 @given(st.binary(max_size=400), st.sampled_from(["", "inside", "after"]))
-def test_split_answers_or_raises_its_own_exception(data, place):
+def test_split_answers_or_raises_its_own_exception(data: bytes, place: str) -> None:
     candidate = {"": data, "inside": ONE[:200] + data + ONE[200:], "after": ONE + data}[place]
     try:
         assert _pem.split(candidate)
@@ -227,7 +229,7 @@ def test_split_answers_or_raises_its_own_exception(data, place):
 
 @settings(max_examples=200)
 @given(st.integers(min_value=0, max_value=len(CA.der) - 1), st.integers(min_value=1, max_value=255))
-def test_describe_survives_any_damaged_byte(position, difference):
+def test_describe_survives_any_damaged_byte(position: int, difference: int) -> None:
     damaged = bytearray(CA.der)
     damaged[position] ^= difference
     try:
@@ -242,12 +244,12 @@ def test_describe_survives_any_damaged_byte(position, difference):
 @pytest.mark.parametrize(
     "data", [b"", b"0", b"\x30\x80\0\0", CA.der[:-1], CA.der + b"\0", b"\x30\x03\x02\x01\x01", DER_KEY]
 )
-def test_describe_refuses_what_is_no_certificate(data):
+def test_describe_refuses_what_is_no_certificate(data: bytes) -> None:
     with pytest.raises(_pem.PemError, match=r"not an X\.509 certificate"):
         _pem.describe(data)
 
 
-def test_describe_tells_dates_on_both_sides_of_2050():
+def test_describe_tells_dates_on_both_sides_of_2050() -> None:
     far = pki.make_ca(
         "far",
         not_before=datetime(1999, 12, 31, 23, 59, 58, tzinfo=timezone.utc),
@@ -257,7 +259,7 @@ def test_describe_tells_dates_on_both_sides_of_2050():
     assert (facts.not_before, facts.not_after) == ("1999-12-31T23:59:58Z", "9999-12-31T23:59:59Z")
 
 
-def test_a_name_cannot_steer_the_terminal():
+def test_a_name_cannot_steer_the_terminal() -> None:
     facts = _pem.describe(pki.make_ca("good\x1b[2J\n\u202ebad").der)
     assert "\\1B" in facts.subject
     assert facts.subject.isprintable()
@@ -285,7 +287,7 @@ HEX = PIN.removeprefix("SHA256:").replace(":", "")
         f"  {PIN}  ",
     ],
 )
-def test_a_pin_may_be_written_in_many_ways(text):
+def test_a_pin_may_be_written_in_many_ways(text: Any) -> None:
     assert _pem.parse_pin(text) == PIN
 
 
@@ -311,7 +313,7 @@ def test_a_pin_may_be_written_in_many_ways(text):
         (CA.pem, ["whole PEM block"]),
     ],
 )
-def test_a_malformed_pin_is_refused_in_words_that_help(text, words):
+def test_a_malformed_pin_is_refused_in_words_that_help(text: Any, words: Sequence[str]) -> None:
     with pytest.raises(_pem.PemError) as caught:
         _pem.parse_pin(text)
     assert caught.value.reason == "invalid_pin"

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import to_pem
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _bundle
 from tests.lab import pki
 
@@ -32,11 +36,11 @@ SOON = pki.make_ca("Soon CA", not_after=NOW + 3 * DAY)
 WRONG_PIN = "SHA256:" + ":".join(["AB"] * 32)
 
 
-def entry(credential=CA, **keys):
+def entry(credential: pki.Credential = CA, **keys: Any) -> dict[Any, Any]:
     return {"host": HOST, "ca_pem": credential.pem, **keys}
 
 
-def problems(entries, **options):
+def problems(entries: Any, **options: Any) -> list[dict[str, Any]]:
     with pytest.raises(_bundle.InvalidRegistries) as caught:
         _bundle.check_registries(entries, now=NOW, **options)
     errors = caught.value.errors
@@ -50,12 +54,12 @@ def problems(entries, **options):
     return errors
 
 
-def only_problem(entries, **options):
+def only_problem(entries: Any, **options: Any) -> dict[str, Any]:
     (error,) = problems(entries, **options)
     return error
 
 
-def test_a_good_list_comes_back_normalised():
+def test_a_good_list_comes_back_normalised() -> None:
     text = "\ufeffsome text\r\n" + (CA.pem + ROGUE.pem + CA.pem).replace("\n", "\r\n")
     (registry,) = _bundle.check_registries(
         [{"host": f"{HOST}:8443", "ca_pem": text, "ca_file": None, "proof_image": "library/probe:1"}], now=NOW
@@ -71,7 +75,7 @@ def test_a_good_list_comes_back_normalised():
     assert (first["fingerprint"], first["is_ca"]) == (CA.fingerprint, True)
 
 
-def test_a_file_is_read_where_it_was_found(tmp_path):
+def test_a_file_is_read_where_it_was_found(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(CA.pem)
     (registry,) = _bundle.check_registries(
         [{"host": HOST, "ca_file": "ca.crt"}], find_file=lambda path: str(tmp_path / path), now=NOW
@@ -83,18 +87,18 @@ def test_a_file_is_read_where_it_was_found(tmp_path):
 @pytest.mark.parametrize(
     "credential", [CA, INTERMEDIATE, NO_KEY_USAGE], ids=["root", "intermediate", "no-key-usage"]
 )
-def test_every_kind_of_ca_passes(credential):
+def test_every_kind_of_ca_passes(credential: pki.Credential) -> None:
     (registry,) = _bundle.check_registries([entry(credential)], now=NOW)
     assert registry.fingerprints == [credential.fingerprint]
 
 
-def test_host_and_host_with_port_are_two_registries():
+def test_host_and_host_with_port_are_two_registries() -> None:
     entries = [entry(), entry(host=f"{HOST}:443"), entry(host=f"{HOST}:8443")]
     assert len(_bundle.check_registries(entries, now=NOW)) == 3
 
 
 @pytest.mark.parametrize("entries", [None, [], ()])
-def test_no_registry_at_all_is_an_error(entries):
+def test_no_registry_at_all_is_an_error(entries: Any) -> None:
     error = only_problem(entries)
     assert error["reason"] == "no_registry"
     assert "no registry in it at all" in error["msg"]
@@ -104,14 +108,14 @@ def test_no_registry_at_all_is_an_error(entries):
 @pytest.mark.parametrize(
     ("entries", "word"), [("harbor.x", "a text"), ({"host": HOST}, "a set of keys"), (5, "a number")]
 )
-def test_a_list_that_is_none(entries, word):
+def test_a_list_that_is_none(entries: Any, word: str) -> None:
     error = only_problem(entries)
     assert "not a list" in error["msg"]
     assert word in error["msg"]
 
 
 @pytest.mark.parametrize("value", ["harbor.x", 5, None, ["host"]])
-def test_an_entry_that_is_no_dict(value):
+def test_an_entry_that_is_no_dict(value: Any) -> None:
     error = only_problem([entry(), value])
     assert (error["reason"], error["where"]) == ("invalid_entry", "entry 2 of 2")
     assert "host:" in error["msg"]
@@ -131,7 +135,7 @@ def test_an_entry_that_is_no_dict(value):
         (7, ["'7'", "Remove the key"]),
     ],
 )
-def test_an_unknown_key_leads_to_the_known_one_and_hides_its_value(key, words):
+def test_an_unknown_key_leads_to_the_known_one_and_hides_its_value(key: Any, words: Sequence[str]) -> None:
     error = only_problem([entry() | {key: "geheim"}])
     assert error["reason"] == "unknown_key"
     assert [word for word in words if word not in error["msg"]] == []
@@ -139,7 +143,7 @@ def test_an_unknown_key_leads_to_the_known_one_and_hides_its_value(key, words):
     assert error["registry"] == HOST
 
 
-def test_the_same_registry_twice_is_an_error():
+def test_the_same_registry_twice_is_an_error() -> None:
     error = only_problem([entry(), entry(host="other.example.com"), entry(ROGUE)])
     assert (error["reason"], error["where"]) == ("duplicate_registry", "entry 3 of 3")
     assert "first is entry 1" in error["msg"]
@@ -153,13 +157,13 @@ def test_the_same_registry_twice_is_an_error():
         ({"fingerprints": [CA.fingerprint]}, ["has no CA"]),
     ],
 )
-def test_exactly_one_source_is_needed(keys, words):
+def test_exactly_one_source_is_needed(keys: dict[str, Any], words: Sequence[str]) -> None:
     error = only_problem([{"host": HOST, **keys}])
     assert error["reason"] == "ca_source"
     assert [word for word in words if word not in error["msg"]] == []
 
 
-def test_an_entry_without_host_is_an_error():
+def test_an_entry_without_host_is_an_error() -> None:
     assert "no host" in only_problem([{"ca_pem": CA.pem}])["msg"]
 
 
@@ -189,18 +193,18 @@ def test_an_entry_without_host_is_an_error():
         (12, "pem_no_certificate", ["not a text", "a number", "ca_pem: |"]),
     ],
 )
-def test_a_bundle_that_is_not_fit(pem, reason, words):
+def test_a_bundle_that_is_not_fit(pem: Any, reason: str, words: Sequence[str]) -> None:
     error = only_problem([{"host": HOST, "ca_pem": pem}])
     assert error["reason"] == reason
     assert [word for word in words if word not in error["msg"]] == []
     assert CA.key_pem.splitlines()[1] not in str(error)
 
 
-def test_a_block_that_is_der_but_no_certificate():
+def test_a_block_that_is_der_but_no_certificate() -> None:
     public_key = CA.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    error = only_problem([entry(ca_pem=CA.pem + _bundle.to_pem([public_key]))])
+    error = only_problem([entry(ca_pem=CA.pem + to_pem([public_key]))])
     assert error["reason"] == "not_a_certificate"
     assert "Certificate 2 of 2 in ca_pem is damaged" in error["msg"]
 
@@ -214,11 +218,11 @@ def test_a_block_that_is_der_but_no_certificate():
         f"{CA.fingerprint},{ROGUE.fingerprint}",
     ],
 )
-def test_pins_are_a_set(pins):
+def test_pins_are_a_set(pins: Any) -> None:
     assert _bundle.check_registries([entry(ca_pem=CA.pem + ROGUE.pem, fingerprints=pins)], now=NOW)
 
 
-def test_one_extra_ca_in_the_bundle_is_named():
+def test_one_extra_ca_in_the_bundle_is_named() -> None:
     error = only_problem([entry(ca_pem=CA.pem + ROGUE.pem, fingerprints=[CA.fingerprint])])
     assert error["reason"] == "pin_extra"
     assert error["found"] == ROGUE.fingerprint
@@ -226,13 +230,13 @@ def test_one_extra_ca_in_the_bundle_is_named():
     assert "CN=Rogue CA" in error["msg"]
 
 
-def test_one_missing_ca_is_named():
+def test_one_missing_ca_is_named() -> None:
     error = only_problem([entry(fingerprints=[CA.fingerprint, WRONG_PIN])])
     assert (error["reason"], error["expected"]) == ("pin_missing", WRONG_PIN)
     assert CA.fingerprint in error["msg"]
 
 
-def test_another_ca_than_the_pinned_one_is_both():
+def test_another_ca_than_the_pinned_one_is_both() -> None:
     errors = problems([entry(ROGUE, fingerprints=[CA.fingerprint])])
     assert [error["reason"] for error in errors] == ["pin_extra", "pin_missing"]
 
@@ -247,7 +251,7 @@ def test_another_ca_than_the_pinned_one_is_both():
         ([CA.fingerprint.removeprefix("SHA256:")[:59]], ["SHA-1"]),
     ],
 )
-def test_a_pin_that_is_none(pins, words):
+def test_a_pin_that_is_none(pins: Any, words: Sequence[str]) -> None:
     error = only_problem([entry(fingerprints=pins)])
     assert error["reason"] == "invalid_pin"
     assert [word for word in words if word not in error["msg"]] == []
@@ -262,14 +266,14 @@ def test_a_pin_that_is_none(pins, words):
         ("u:geheim@harbor.x/a:1", ["not a digest"]),
     ],
 )
-def test_a_proof_image_that_proves_nothing(image, words):
+def test_a_proof_image_that_proves_nothing(image: Any, words: Sequence[str]) -> None:
     error = only_problem([entry(proof_image=image)])
     assert error["reason"] == "invalid_image"
     assert [word for word in words if word not in error["msg"]] == []
     assert "geheim" not in str(error)
 
 
-def test_all_problems_of_all_entries_are_said_at_once(tmp_path):
+def test_all_problems_of_all_entries_are_said_at_once(tmp_path: Path) -> None:
     errors = problems(
         [
             {"host": "https://harbor.x", "ca_file": str(tmp_path / "none.pem"), "proof_image": "x"},
@@ -292,7 +296,7 @@ def test_all_problems_of_all_entries_are_said_at_once(tmp_path):
     ]
 
 
-def bad_file(tmp_path, kind):
+def bad_file(tmp_path: Path, kind: str) -> Path:
     path = tmp_path / "ca file.crt"
     contents = {
         "empty": b"",
@@ -331,7 +335,7 @@ def bad_file(tmp_path, kind):
         ("der", "der_input", ["openssl x509 -inform der -in 'PATH' -out 'PATH'.pem"]),
     ],
 )
-def test_a_file_that_is_not_fit(tmp_path, kind, reason, words):
+def test_a_file_that_is_not_fit(tmp_path: Path, kind: str, reason: str, words: Sequence[str]) -> None:
     path = bad_file(tmp_path, kind)
     error = only_problem([{"host": HOST, "ca_file": str(path)}])
     assert (error["reason"], error["path"]) == (reason, str(path))
@@ -339,7 +343,7 @@ def test_a_file_that_is_not_fit(tmp_path, kind, reason, words):
     assert [word for word in words if word.replace("PATH", str(path)) not in error["msg"]] == []
 
 
-def test_a_file_that_may_not_be_read(tmp_path):
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "ca.crt"
     path.write_text(CA.pem)
     path.chmod(0)
@@ -368,14 +372,14 @@ def test_a_file_that_may_not_be_read(tmp_path):
         ("ca\0.crt", ["control"]),
     ],
 )
-def test_a_ca_file_that_is_no_path(value, words):
+def test_a_ca_file_that_is_no_path(value: Any, words: Sequence[str]) -> None:
     error = only_problem([{"host": HOST, "ca_file": value}])
     assert error["reason"] == "ca_file_invalid"
     assert [word for word in words if word not in error["msg"]] == []
     assert CA.key_pem.splitlines()[1] not in str(error)
 
 
-def test_a_ca_that_ends_soon_is_told():
+def test_a_ca_that_ends_soon_is_told() -> None:
     registries = _bundle.check_registries([entry(ca_pem=CA.pem + SOON.pem)], now=NOW)
     (warning,) = registries[0].expiry_warnings(NOW)
     assert "CN=Soon CA" in warning
@@ -383,7 +387,7 @@ def test_a_ca_that_ends_soon_is_told():
     assert registries[0].expiry_warnings(NOW - 60 * DAY) == []
 
 
-def test_without_cryptography_the_next_step_is_clear(monkeypatch):
+def test_without_cryptography_the_next_step_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bundle, "HAS_CRYPTOGRAPHY", False)
     with pytest.raises(TrustError) as caught:
         _bundle.check_registries([entry()])

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,12 @@ INTERMEDIATE = pki.make_ca("Harbor Intermediate", issuer=CA)
 LEAF = pki.issue(CA, NAME)
 
 
-def judge(server, bundle, registry=REGISTRY, chain=()):
+def judge(
+    server: pki.Credential,
+    bundle: Sequence[pki.Credential],
+    registry: str = REGISTRY,
+    chain: Sequence[pki.Credential] = (),
+) -> tuple[_served.Served, list[str]]:
     """The verdict on a server and its warnings."""
     with serving(server, *chain) as address:
         served = _served.look(registry, "".join(ca.pem for ca in bundle), address=address)
@@ -43,7 +50,9 @@ def judge(server, bundle, registry=REGISTRY, chain=()):
         pytest.param(pki.issue(CA, "*.example.com"), [CA], [], id="wildcard"),
     ],
 )
-def test_a_fitting_bundle_verifies_in_silence(server, bundle, chain):
+def test_a_fitting_bundle_verifies_in_silence(
+    server: pki.Credential, bundle: list[pki.Credential], chain: list[pki.Credential]
+) -> None:
     served, warnings = judge(server, bundle, chain=chain)
     assert (served.reachable, served.trusted, served.name_matches, served.reason) == (True, True, True, None)
     assert warnings == []
@@ -62,7 +71,9 @@ def test_a_fitting_bundle_verifies_in_silence(server, bundle, chain):
         pytest.param(pki.make_ca(NAME, is_ca=False), [CA], id="self-signed"),
     ],
 )
-def test_another_ca_is_warned_of_with_both_subjects(server, bundle):
+def test_another_ca_is_warned_of_with_both_subjects(
+    server: pki.Credential, bundle: list[pki.Credential]
+) -> None:
     served, warnings = judge(server, bundle)
     assert (served.reachable, served.trusted) == (True, False)
     text = warnings[0]
@@ -78,14 +89,14 @@ def test_another_ca_is_warned_of_with_both_subjects(server, bundle):
         assert part in text
 
 
-def test_a_ca_of_the_same_name_with_another_key_is_not_trusted():
+def test_a_ca_of_the_same_name_with_another_key_is_not_trusted() -> None:
     served, warnings = judge(LEAF, [SAME_NAME])
     assert served.trusted is False
     assert len(warnings) == 1
     assert "CN=Harbor CA" in warnings[0]
 
 
-def test_a_wrong_name_is_told_apart_from_a_wrong_ca():
+def test_a_wrong_name_is_told_apart_from_a_wrong_ca() -> None:
     served, warnings = judge(pki.issue(CA, "elsewhere.example.com"), [CA])
     assert (served.trusted, served.name_matches) == (True, False)
     (text,) = warnings
@@ -93,13 +104,13 @@ def test_a_wrong_name_is_told_apart_from_a_wrong_ca():
     assert NAME in text
 
 
-def test_a_wrong_name_and_a_wrong_ca_are_both_told():
+def test_a_wrong_name_and_a_wrong_ca_are_both_told() -> None:
     served, warnings = judge(pki.issue(OTHER, "elsewhere.example.com"), [CA])
     assert (served.trusted, served.name_matches) == (False, False)
     assert len(warnings) == 2
 
 
-def test_an_address_is_compared_with_ip_names():
+def test_an_address_is_compared_with_ip_names() -> None:
     served, _warnings = judge(pki.issue(CA, "192.0.2.7"), [CA], registry="192.0.2.7:8443")
     assert (served.trusted, served.name_matches) == (True, True)
     served, _warnings = judge(LEAF, [CA], registry="192.0.2.7:8443")
@@ -113,7 +124,7 @@ def test_an_address_is_compared_with_ip_names():
         ({"not_before": NOW + DAY, "not_after": NOW + 9 * DAY}, "not valid yet"),
     ],
 )
-def test_a_served_certificate_outside_its_dates_is_told(dates, word):
+def test_a_served_certificate_outside_its_dates_is_told(dates: dict[str, Any], word: str) -> None:
     server = pki.issue(CA, NAME, **dates)
     served, warnings = judge(server, [CA])
     assert (served.trusted, served.name_matches) == (False, True)
@@ -123,7 +134,7 @@ def test_a_served_certificate_outside_its_dates_is_told(dates, word):
     assert "no CA on a node cures this" in text
 
 
-def test_a_server_without_tls_is_not_reachable():
+def test_a_server_without_tls_is_not_reachable() -> None:
     with serving(None) as address:
         served = _served.look(REGISTRY, CA.pem, address=address)
     assert served.reachable is False
@@ -132,20 +143,20 @@ def test_a_server_without_tls_is_not_reachable():
     assert served.to_dict()["certificate"] is None
 
 
-def test_a_closed_port_is_not_reachable():
+def test_a_closed_port_is_not_reachable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         served = _served.look(REGISTRY, CA.pem, address=unused.getsockname())
     assert (served.reachable, served.reason) == (False, "the connection was refused")
 
 
-def test_a_silent_server_is_not_waited_for():
+def test_a_silent_server_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         served = _served.look(REGISTRY, CA.pem, timeout=0.2, address=silent.getsockname())
     assert (served.reachable, served.reason) == (False, "no answer within 0.2 seconds")
 
 
-def test_an_unknown_name_is_not_reachable():
+def test_an_unknown_name_is_not_reachable() -> None:
     served = _served.look("harbor.invalid", CA.pem)
     assert served.reachable is False
     assert "resolver" in str(served.reason)
