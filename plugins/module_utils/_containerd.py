@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -236,15 +238,19 @@ def _places(version: object, major: int) -> list[tuple[str, ...]]:
 
 
 def _judge(binary: str, path: str, text: str) -> dict[str, Any]:
-    """What containerd's parser sees in a text, with the file still untouched.
+    """What containerd's parser sees in a text, with the file and its directory still untouched.
 
-    The trial lies in the same directory, since relative imports are resolved from there.
+    Relative imports are resolved from where the file lies, so the trial lies among links to its neighbours.
     """
-    temp = _node.write_beside(path, text.encode("utf-8"))
-    try:
-        return dump_config(binary, temp)
-    finally:
-        _node.remove_file(temp)
+    directory = os.path.dirname(path)
+    with tempfile.TemporaryDirectory(prefix="nodetrust-") as trial:
+        for name in _node.list_directory(directory):
+            if name != os.path.basename(path):
+                os.symlink(os.path.join(directory, name), os.path.join(trial, name))
+        file = os.path.join(trial, os.path.basename(path))
+        with open(file, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        return dump_config(binary, file)
 
 
 def _rest(dump: dict[str, Any]) -> dict[str, Any]:
@@ -299,8 +305,6 @@ def _config_path_of_status(status: dict[str, Any] | None) -> str | None:
 
 
 def _expand(imports: tuple[str, ...], path: str) -> list[str]:
-    import glob
-
     return [item for pattern in imports for item in glob.glob(os.path.join(os.path.dirname(path), pattern))]
 
 

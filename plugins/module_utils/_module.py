@@ -11,6 +11,7 @@ import platform
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._trust import (
     Request,

@@ -150,14 +150,6 @@ def write_whole(path: str, content: bytes, mode: int = 0o644, like: FileState | 
         raise file_error(path, exc, "nothing was replaced; make the place writable and run again") from exc
 
 
-def write_beside(path: str, content: bytes, like: FileState | None = None) -> str:
-    """A temporary file in the directory of path, for a parser to judge before it goes live."""
-    try:
-        return _temp_beside(os.path.dirname(path), content, 0o644, like)
-    except OSError as exc:
-        raise file_error(path, exc, "nothing was replaced; make the place writable and run again") from exc
-
-
 def remove_file(path: str) -> None:
     try:
         os.unlink(path)

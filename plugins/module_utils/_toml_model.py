@@ -47,7 +47,8 @@ class TomlError(TrustError):
             path=source,
             found=found,
             expected=expected,
-            next_step=next_step or "Correct this line by hand, then run again",
+            next_step=next_step
+            or "Rewrite this line as plain TOML 1.0, even if a containerd takes it as it is, then run again",
         )
         self.line = line
 

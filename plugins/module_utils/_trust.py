@@ -28,10 +28,10 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
     Desired,
     Plan,
     Restart,
+    judge,
     plan_absent,
     plan_present,
     restart_verdict,
-    judge,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
     PullResult,
