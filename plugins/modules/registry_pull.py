@@ -10,7 +10,7 @@ module: registry_pull
 short_description: Prove with a real pull that a node's container runtime trusts a registry
 version_added: 0.1.0
 author:
-  - The nodetrust.harbor maintainers
+  - The nodetrust.harbor maintainers (@nodetrust)
 description:
   - Pulls images through the CRI of the node's own container runtime, as the kubelet does. Files in place and matching
     fingerprints are evidence. Only such a pull is a proof.
