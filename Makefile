@@ -27,10 +27,10 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 demo: lab-packages venv  ## watch the incident happen on real nodes, and the cure
-	@tests/tools/with-lab tests/demo
+	@tests/tools/with-lab sh -c 'tests/lab/images && tests/lab/lab tests/demo'
 
 test: venv  ## all of the below, up to molecule, with the time that each step took
-	@tests/tools/run-steps lab-packages lint unit build docs 'molecule|sanity'
+	@python tests/tools/run_steps.py 'lab-packages!' lint unit build docs 'molecule|sanity'
 
 venv:  ## the tools, in a private virtual environment made from the hashed lock
 	@tests/tools/make-venv
@@ -48,7 +48,7 @@ unit: venv  ## unit tests
 	@python -m pytest tests/unit
 
 sanity: venv  ## ansible-test sanity, in a copy outside the checkout
-	@tests/tools/sanity
+	@python tests/tools/sanity.py
 
 docs: venv  ## documentation of every plugin and role: lint it, then render it
 	@tests/tools/docs
