@@ -12,7 +12,7 @@ import ensurepip
 import sys
 from pathlib import Path
 
-carried = sorted(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))[-1]
+carried = max(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))
 sys.path.insert(0, str(carried))
 
 from pip._internal.cli.main import main  # it can be imported only now

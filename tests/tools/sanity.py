@@ -129,9 +129,8 @@ def judge(output: list[str], *, complete: bool) -> int:
     if any("All targets skipped" in line for line in output) or (
         complete and not {"compile", "import", "validate-modules"} <= tests
     ):
-        print(
-            f"sanity: ansible-test was content, but it ran only: {', '.join(sorted(tests)) or 'nothing'}. That is no proof."
-        )
+        ran = ", ".join(sorted(tests)) or "nothing"
+        print(f"sanity: ansible-test was content, but it ran only: {ran}. That is no proof.")
         return 1
     print(f"sanity: {len(tests)} tests passed: {', '.join(sorted(tests))}")
     return 0

@@ -17,7 +17,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 # Spelled in pieces, so that this file passes its own test.
-_INDEX = re.compile(r"(?:py" + r"pi\.org|python" + r"hosted\.org|(?<!no-emit-)(?:index-" + r"url|find-" + r"links))")
+_INDEX = re.compile(
+    r"(?:py" + r"pi\.org|python" + r"hosted\.org|(?<!no-emit-)(?:index-" + r"url|find-" + r"links))"
+)
 _MACHINE = re.compile(
     r"(?<![\w.~-])/(?:wo" + r"rk/|ro" + r"ot/\.(?:pyenv|cache|local|config)|ho" + r"me/\w+/|Us" + r"ers/\w+/)"
 )
