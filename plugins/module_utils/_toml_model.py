@@ -68,13 +68,12 @@ class Entry(NamedTuple):
 class Table:
     """How a table was made: beside the plain dict that the caller sees."""
 
-    __slots__ = ("children", "close", "last", "made", "open", "sealed", "values")
+    __slots__ = ("children", "close", "last", "made", "open", "values")
 
     def __init__(self, made: str) -> None:
         self.made = made
         self.values: dict[str, Any] = {}
         self.children: dict[str, Table] = {}
-        self.sealed = False  # dotted keys of a finished section
         self.open = self.close = self.last = -1  # inline: the braces and the end of the last value
 
 

@@ -41,7 +41,6 @@ class Reader(Scanner):
         super().__init__(text, source)
         self.root = self.section = Table(HEADER)
         self.section_path: Path = ()
-        self.dotted: list[Table] = []  # opened by dotted keys of this section; sealed at its end
         self.entries: list[Entry] = []
 
     def line_of(self, path: Path) -> str:
@@ -77,9 +76,6 @@ class Reader(Scanner):
         path = self.key()
         self.skip(WS)
         self.expect("]]" if is_array else "]", "that closes the header")
-        for table in self.dotted:
-            table.sealed = True
-        self.dotted.clear()
         self.check_depth(len(path), start)
 
         parent = self.root
@@ -130,13 +126,11 @@ class Reader(Scanner):
                 if key in table.values:
                     raise self.twice(path[:count], start)
                 child = self.add_table(table, key, DOTTED)
-                self.dotted.append(child)
             elif child.made == INLINE:
                 raise self.closed(path[:count], start)
             elif child.made == IMPLICIT:
                 child.made = DOTTED
-                self.dotted.append(child)
-            elif child.made != DOTTED or child.sealed:
+            elif child.made != DOTTED:
                 raise self.twice(path[:count], start)
             table = child
         if keys[-1] in table.values:
