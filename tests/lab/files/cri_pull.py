@@ -17,6 +17,11 @@ import tempfile
 import urllib.parse
 
 SOCKET = "/run/containerd/containerd.sock"
+CURL = [
+    *("curl", "-sS", "--http2-prior-knowledge", "--unix-socket", SOCKET, "--max-time", "60"),
+    *("-H", "content-type: application/grpc", "-H", "te: trailers"),
+    *("--data-binary", "@-", "--dump-header", "-"),
+]
 
 
 def field(number: int, data: bytes) -> bytes:
@@ -29,10 +34,7 @@ def main(image: str) -> int:
     message = field(1, field(1, image.encode()))
     with tempfile.NamedTemporaryFile() as answer:
         curl = subprocess.run(
-            ["curl", "-sS", "--http2-prior-knowledge", "--unix-socket", SOCKET, "--max-time", "60"]
-            + ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-            + ["--data-binary", "@-", "--dump-header", "-", "--output", answer.name]
-            + ["http://localhost/runtime.v1.ImageService/PullImage"],
+            [*CURL, "--output", answer.name, "http://localhost/runtime.v1.ImageService/PullImage"],
             input=b"\0" + struct.pack(">I", len(message)) + message,
             capture_output=True,
             check=False,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import json
 import platform
@@ -17,7 +18,6 @@ import ssl
 import sys
 import tarfile
 import time
-import urllib.request
 from typing import Any
 
 OCI = "application/vnd.oci.image."
@@ -44,30 +44,37 @@ class Registry:
     """The few calls of the registry's HTTP interface that a push takes."""
 
     def __init__(self, host: str, ca_file: str) -> None:
-        self.base = f"https://{host}"
+        self.host = host
         self.context = ssl.create_default_context(cafile=ca_file)
 
-    def call(
-        self, method: str, url: str, data: bytes | None = None, kind: str = "application/octet-stream"
-    ) -> Any:
-        request = urllib.request.Request(url, data=data, method=method)
-        if data is not None:
-            request.add_header("Content-Type", kind)
-        return urllib.request.urlopen(request, context=self.context, timeout=10)
+    def call(self, method: str, path: str, data: bytes = b"", kind: str = "application/octet-stream") -> str:
+        """Make one call; the Location that the answer names, if any."""
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=10)
+        try:
+            connection.request(method, path, data, {"Content-Type": kind})
+            answer = connection.getresponse()
+            if answer.status >= 300:
+                sys.exit(f"{method} {self.host}{path}: {answer.status} {answer.read().decode()}")
+            return answer.headers.get("Location", "")
+        finally:
+            connection.close()
+
+    def answers(self) -> bool:
+        try:
+            self.call("GET", "/v2/")
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def wait(self) -> None:
-        for attempt in range(100):
-            try:
-                self.call("GET", f"{self.base}/v2/")
-                return
-            except OSError:
-                if attempt == 99:
-                    raise
-                time.sleep(0.1)
+        deadline = time.monotonic() + 20
+        while not self.answers():
+            if time.monotonic() > deadline:
+                sys.exit(f"The registry at {self.host} does not answer. See: journalctl -u 'lab-registry@*'")
+            time.sleep(0.1)
 
     def push_blob(self, repository: str, data: bytes, kind: str) -> dict[str, Any]:
-        started = self.call("POST", f"{self.base}/v2/{repository}/blobs/uploads/", b"")
-        location = started.headers["Location"]
+        location = self.call("POST", f"/v2/{repository}/blobs/uploads/").removeprefix(f"https://{self.host}")
         joint = "&" if "?" in location else "?"
         self.call("PUT", f"{location}{joint}digest={digest(data)}", data)
         return {"mediaType": kind, "digest": digest(data), "size": len(data)}
@@ -81,7 +88,7 @@ class Registry:
         }
         self.call(
             "PUT",
-            f"{self.base}/v2/{repository}/manifests/{tag}",
+            f"/v2/{repository}/manifests/{tag}",
             json.dumps(manifest).encode(),
             OCI + "manifest.v1+json",
         )
