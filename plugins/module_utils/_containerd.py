@@ -275,8 +275,12 @@ def _images_section(dump: dict[str, Any]) -> dict[str, Any]:
 
 
 def _legacy_lines(path: str, text: str, images: dict[str, Any]) -> list[tuple[str, int, str]]:
-    document = parse(text)
-    lines = text.splitlines()
+    try:
+        document = parse(text)
+    except TrustError:
+        return []  # containerd takes more than TOML 1.0 says; editing such a file is refused, reading it is not
+    # Without the values: an entry written in one line may hold a password.
+    lines = [line.partition("=")[0] for line in text.splitlines()]
     found: list[tuple[str, int, str]] = []
     for place in (_IMAGES, _GRPC, _OLD):
         if document.get((*place, "mirrors")):

@@ -10,7 +10,7 @@ module: ca_fingerprint
 short_description: Check the CA fingerprints that a node's container runtime trusts for a registry
 version_added: 0.1.0
 author:
-  - The nodetrust.harbor maintainers
+  - The nodetrust.harbor maintainers (@nodetrust)
 description:
   - Answers for one or several registries whether this node holds exactly the pinned set of CAs, in the file that its
     runtime really reads, and whether the running process has that file in effect.
@@ -146,6 +146,7 @@ runtime:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 

@@ -10,7 +10,7 @@ module: registry_trust
 short_description: Make a node's container runtime trust a registry's CA
 version_added: 0.1.0
 author:
-  - The nodetrust.harbor maintainers
+  - The nodetrust.harbor maintainers (@nodetrust)
 description:
   - Puts the CA bundle of each registry where the runtime of this node really reads it, and nowhere else.
   - On containerd that is C(/etc/containerd/certs.d/<registry>/ca.crt). If C(config_path) in C(config.toml) does not
@@ -218,6 +218,7 @@ node:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _detect
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 

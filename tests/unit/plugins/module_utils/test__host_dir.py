@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import read_host_directory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from tests.lab import pki

@@ -8,6 +8,7 @@ import os
 import stat
 
 import pytest
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import (
     CERTS_DIR,
