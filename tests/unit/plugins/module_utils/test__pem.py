@@ -249,14 +249,19 @@ def test_describe_refuses_what_is_no_certificate(data: bytes) -> None:
         _pem.describe(data)
 
 
-def test_describe_tells_dates_on_both_sides_of_2050() -> None:
-    far = pki.make_ca(
-        "far",
-        not_before=datetime(1999, 12, 31, 23, 59, 58, tzinfo=timezone.utc),
-        not_after=datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc),
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [((1999, 12, 31), (9999, 12, 31)), ((1950, 1, 2), (2049, 12, 31)), ((1960, 6, 1), (2050, 1, 1))],
+)
+def test_describe_tells_dates_on_both_sides_of_2050(
+    begin: tuple[int, int, int], end: tuple[int, int, int]
+) -> None:
+    first, last = datetime(*begin, 23, 59, 58, tzinfo=timezone.utc), datetime(*end, tzinfo=timezone.utc)
+    facts = _pem.describe(pki.make_ca("far", not_before=first, not_after=last).der)
+    assert (facts.not_before, facts.not_after) == (
+        f"{first:%Y-%m-%dT%H:%M:%SZ}",
+        f"{last:%Y-%m-%dT%H:%M:%SZ}",
     )
-    facts = _pem.describe(far.der)
-    assert (facts.not_before, facts.not_after) == ("1999-12-31T23:59:58Z", "9999-12-31T23:59:59Z")
 
 
 def test_a_name_cannot_steer_the_terminal() -> None:

@@ -257,6 +257,11 @@ def test_a_pin_that_is_none(pins: Any, words: Sequence[str]) -> None:
     assert [word for word in words if word not in error["msg"]] == []
 
 
+def test_a_malformed_pin_does_not_accuse_the_bundle() -> None:
+    error = only_problem([entry(ca_pem=CA.pem + ROGUE.pem, fingerprints=[CA.fingerprint, "12"])])
+    assert error["reason"] == "invalid_pin"
+
+
 @pytest.mark.parametrize(
     ("image", "words"),
     [
