@@ -316,7 +316,7 @@ def _twice(host: str, first: int) -> TrustError:
 def _no_registry(entries: Any) -> TrustError:
     empty = entries is None or isinstance(entries, (list, tuple))
     return TrustError(
-        "There is no registry in it at all." if empty else "It is not a list.",
+        "There is no registry in it at all." if empty else "The value is not a list.",
         reason="no_registry",
         found=None if empty else kind_of(entries),
         expected="at least one entry with host and ca_file or ca_pem",

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable
 from typing import Any
@@ -93,7 +94,7 @@ def _read(path: str) -> bytes:
             reason="ca_file_unreadable",
             path=path,
             expected="a readable file; a CA certificate is no secret",
-            next_step=f"Run chmod a+r on it, and check the directories above: namei -l {path}",
+            next_step=f"Run chmod a+r on it, and check the directories above: namei -l {shlex.quote(path)}",
         ) from None
     except OSError as error:
         raise CaFileError(
@@ -109,7 +110,7 @@ def _read(path: str) -> bytes:
             reason="ca_file_encrypted",
             path=path,
             expected="the plain certificate; it is no secret",
-            next_step=f"Run ansible-vault decrypt {path}",
+            next_step=f"Run ansible-vault decrypt {shlex.quote(path)}",
         )
     return data
 
