@@ -44,22 +44,29 @@ class Step:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PY_COLORS": "0"},
         )
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._waiter = threading.Thread(target=self._finish, daemon=True)
+        self._waiter.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             say(self.name, line.decode("utf-8", "replace").rstrip("\n"))
 
-    def wait(self) -> None:
-        """Wait for the end and say how it was."""
-        self.code = self.process.wait()
+    def _finish(self) -> None:
+        code = self.process.wait()
         self.seconds = time.monotonic() - self._start
         # A process that the step left behind may hold the pipe; the step is over all the same.
         self._reader.join(timeout=5)
-        say(self.name, f"{'passed' if self.code == 0 else 'FAILED'} after {self.seconds:.0f} s")
+        say(self.name, f"{'passed' if code == 0 else 'FAILED'} after {self.seconds:.0f} s")
+        self.code = code
+
+    def wait(self) -> None:
+        """Wait for the end."""
+        self._waiter.join()
 
     def stop(self) -> None:
         """Ask the whole step to end."""
