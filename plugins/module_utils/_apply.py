@@ -48,7 +48,7 @@ def only_one() -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             raise TrustError(
-                "another run is changing this node right now",
+                f"another run is changing this node right now, it holds {path}",
                 reason="locked",
                 path=path,
                 next_step="wait for it to end, then run again",

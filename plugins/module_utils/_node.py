@@ -228,7 +228,7 @@ def _process(pid: int, names: tuple[str, ...]) -> Process | None:
             ticks = int(stream.read().rpartition(")")[2].split()[19])
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
             unit = _unit(stream.read())
-        exe = os.readlink(f"/proc/{pid}/exe")
+        exe = _program(pid, name)
     except (OSError, ValueError, IndexError):
         return None  # it ended while it was looked at
     if exe.endswith(" (deleted)"):
@@ -236,6 +236,20 @@ def _process(pid: int, names: tuple[str, ...]) -> Process | None:
         exe = exe[: -len(" (deleted)")]
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return Process(pid, name, argv, exe, unit, boot + ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _program(pid: int, name: str) -> str:
+    link = f"/proc/{pid}/exe"
+    try:
+        return os.readlink(link)
+    except PermissionError as exc:
+        raise TrustError(
+            f"{name} runs here as PID {pid}, and this account may not look at it",
+            reason="not_root",
+            found=f"user ID {os.geteuid()}",
+            expected="root",
+            next_step="run with become: true",
+        ) from exc
 
 
 def _unit(cgroup: str) -> str | None:

@@ -60,6 +60,8 @@ def module(node: str, name: str, options: dict[str, Any], *flags: str) -> dict[s
     start = done.stdout.find(" => {")
     assert start >= 0, f"no result from {node}:\n{done.stdout}\n{done.stderr}"
     result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[start + 4 :])[0]
+    # The command line says it in words where newer versions leave the field out.
+    result.setdefault("failed", "| FAILED!" in done.stdout[:start])
     return result
 
 

@@ -148,3 +148,15 @@ def test_running_a_program_that_is_not_there():
 def test_a_program_that_hangs_is_given_up():
     status, _out, err = _node.run(["sleep", "60"], timeout=0.1)
     assert status == 124 and "0.1 seconds" in err
+
+
+def test_a_process_that_may_not_be_looked_at_asks_for_root(monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(_node.os, "readlink", refuse)
+    with open("/proc/self/comm", encoding="utf-8") as stream:
+        name = stream.read().strip()
+    with pytest.raises(TrustError) as caught:
+        _node.processes(name)
+    assert caught.value.reason == "not_root" and caught.value.next_step == "run with become: true"
