@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_errors as errors
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_wire as wire
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _program
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_errors import CriError
 
 NAMES = ("crictl", "curl")
@@ -79,20 +79,14 @@ class _Program:
             if not key.startswith(("CRICTL_", "CRI_", "CONTAINER_RUNTIME_", "IMAGE_SERVICE_"))
         }
         try:
-            done = subprocess.run(
-                [self.path, *args],
-                input=stdin,
-                capture_output=True,
-                timeout=limit,
-                env={**inherited, "LC_ALL": "C", **(env or {})},
-                pass_fds=pass_fds,
-                check=False,
+            done = _program.run(
+                [self.path, *args], limit, stdin, {**inherited, "LC_ALL": "C", **(env or {})}, pass_fds
             )
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             raise errors.late(limit, self.socket, self.name) from None
         except OSError as error:
             raise self._broken(str(error)) from error
-        return _Output(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
+        return _Output(done.status, done.stdout, done.stderr.decode("utf-8", "replace"))
 
     def _broken(self, words: str) -> CriError:
         return errors.broken(self.name, self.path, words)

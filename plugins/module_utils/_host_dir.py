@@ -215,7 +215,7 @@ def _read_entries(result: HostDirectory, path: str, major: int) -> None:
                     "stray_cert",
                     f"{path}/{name} has no key beside it: every pull from this registry fails",
                     f"{path}/{name}",
-                    f"a CA must end in .crt: remove {path}/{name}, or add the client key {name[:-5]}.key; then run again",
+                    f"a CA must end in .crt: remove {path}/{name}, or add its key {name[:-5]}.key; then run again",
                 )
             )
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._program import run as run_program
 
 # No runtime reads a name that ends like this: `.crt`, `.cert`, `.key` are read, and `imports` globs say `*.toml`.
 _TEMP_SUFFIX = ".nodetrust-tmp"
@@ -191,16 +191,14 @@ def make_directories(path: str) -> None:
 def run(argv: list[str], timeout: float = 30) -> tuple[int, str, str]:
     """Run a program: exit status, standard output, standard error. 127 if it isn't there, 124 on timeout."""
     try:
-        done = subprocess.run(
-            argv, capture_output=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
-        )
+        done = run_program(argv, timeout)
+    except TimeoutError as exc:
+        return 124, "", str(exc)
     except FileNotFoundError:
         return 127, "", f"{argv[0]}: not found"
     except PermissionError:
         return 126, "", f"{argv[0]}: permission denied"
-    except subprocess.TimeoutExpired:
-        return 124, "", f"{argv[0]} did not end within {timeout:g} seconds"
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    return done.status, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
 def processes(*names: str) -> list[Process]:
@@ -231,9 +229,8 @@ def _process(pid: int, names: tuple[str, ...]) -> Process | None:
         exe = _program(pid, name)
     except (OSError, ValueError, IndexError):
         return None  # it ended while it was looked at
-    if exe.endswith(" (deleted)"):
-        # Upgraded underneath: the file of that name is what the next start runs.
-        exe = exe[: -len(" (deleted)")]
+    # Upgraded underneath: the file of that name is what the next start runs.
+    exe = exe.removesuffix(" (deleted)")
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return Process(pid, name, argv, exe, unit, boot + ticks / os.sysconf("SC_CLK_TCK"))
 

@@ -19,7 +19,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play_context import PlayContext
 from ansible.playbook.task import Task
 from ansible.template import Templar
-from ansible.utils.collection_loader import AnsibleCollectionConfig  # type: ignore[attr-defined]
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_collections.nodetrust.harbor.plugins.action.ca_bundle_info import ActionModule
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _bundle

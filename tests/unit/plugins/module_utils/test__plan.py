@@ -74,7 +74,7 @@ def directory(*found, exists=True, problems=(), hosts_toml=None, others=()):
         FoundCertificate(pin, "CN=x", None, None, True, f"{HOST_DIR}/{name}") for pin, name in found
     ]
     ca_file = FileState(
-        f"{HOST_DIR}/ca.crt", "file" if any(n == "ca.crt" for _, n in found) else "absent", b"x"
+        f"{HOST_DIR}/ca.crt", "file" if any(name == "ca.crt" for _pin, name in found) else "absent", b"x"
     )
     return HostDirectory(
         REGISTRY, HOST_DIR, exists, certificates, list(problems), ca_file, hosts_toml, list(others)
