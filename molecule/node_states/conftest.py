@@ -32,7 +32,9 @@ class Node:
 
     def put(self, path: str, content: str | bytes) -> None:
         raw = content.encode() if isinstance(content, str) else content
-        self.sh(f"mkdir -p \"$(dirname '{path}')\" && echo {base64.b64encode(raw).decode()} | base64 -d > '{path}'")
+        self.sh(
+            f"mkdir -p \"$(dirname '{path}')\" && echo {base64.b64encode(raw).decode()} | base64 -d > '{path}'"
+        )
 
     def content(self, path: str) -> bytes:
         return base64.b64decode(self.sh(f"base64 '{path}'"))

@@ -37,6 +37,7 @@ _LOCAL_PULL = (
     ("max_concurrent_downloads", 3),
     ("image_pull_with_sync_fs", False),
 )
+_LOCAL_PULL_TABLES = ("mirrors", "configs", "auths")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Containerd:
-    """A running containerd. running_config_path is what the process itself said, None if it doesn't tell."""
+    """A running containerd. running_config_path is what the process itself said, None if it doesn't tell.
+
+    cri_error and cri_reason say why its CRI did not answer, if it didn't.
+    """
 
     process: _node.Process
     unit: str
@@ -69,6 +73,7 @@ class Containerd:
     config: Config
     running_config_path: str | None
     cri_error: str | None
+    cri_reason: str | None = None
 
     name = "containerd"
 
@@ -79,13 +84,13 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
     Raises:
         TrustError: the configuration can't be read by containerd's parser.
     """
-    cri_error, running = None, None
+    cri_error, cri_reason, running = None, None, None
     version = ""
     try:
         version = cri.version()["runtime_version"]
         running = _config_path_of_status(cri.status_config())
     except TrustError as exc:
-        cri_error = str(exc)
+        cri_error, cri_reason = str(exc), exc.reason
     version = version or _binary_version(process.exe)
     major = 2 if version.lstrip("v").startswith("2.") else 1
     config = read_config(process.exe, process.option("--config", "-c") or CONFIG_FILE)
@@ -98,6 +103,7 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
         config=config,
         running_config_path=running,
         cri_error=cri_error,
+        cri_reason=cri_reason,
     )
 
 
@@ -126,7 +132,8 @@ def read_config(binary: str, path: str) -> Config:
         file=state,
         config_path=str(images.get("registry", {}).get("config_path", "")),
         dump=dump,
-        local_pull=any(images.get(key, default) != default for key, default in _LOCAL_PULL),
+        local_pull=any(images.get(key, default) != default for key, default in _LOCAL_PULL)
+        or any(images.get("registry", {}).get(key) for key in _LOCAL_PULL_TABLES),
         legacy=tuple(_legacy_lines(path, text, images)),
         imports=imports,
         changed=max(changes) if changes else None,
@@ -142,7 +149,8 @@ def decode(state: _node.FileState) -> str:
             reason="config_broken",
             path=state.path,
             found=f"byte {exc.start} is not UTF-8",
-            next_step=f"mend {state.path}; containerd can't start with it either",
+            expected="UTF-8, as TOML wants it; containerd 2.x can't start with anything else",
+            next_step=f"save {state.path} as UTF-8 (an accent in a comment is the usual reason), run again",
         ) from exc
 
 
@@ -212,15 +220,15 @@ def with_config_path(containerd: Containerd) -> bytes:
         if effective == CERTS_DIR and _rest(dump) == _rest(base):
             return candidate.encode("utf-8")
         seen.append(effective)
+    drop_ins = ", ".join(_expand(config.imports, config.file.path) or config.imports)
     raise TrustError(
         f"config_path can't be made effective in {config.file.path}",
         reason="config_overridden" if config.imports else "config_not_effective",
         path=config.file.path,
-        found=f"containerd still sees {seen[0]!r}"
-        + (f"; imports: {', '.join(config.imports)}" if config.imports else ""),
+        found=f"containerd still sees {seen[0]!r}" + (f"; imports: {drop_ins}" if drop_ins else ""),
         expected=CERTS_DIR,
         next_step=(
-            f"set config_path in the drop-in that overrides it ({', '.join(config.imports)})"
+            f"set config_path in the drop-in that overrides it ({drop_ins})"
             if config.imports
             else f"set config_path by hand and see `containerd --config {config.file.path} config dump`"
         )

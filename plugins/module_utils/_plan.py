@@ -121,7 +121,7 @@ def judge(desired: Desired, directory: HostDirectory, containerd: Containerd, re
         directory=directory,
         expected=expected,
         in_sync=in_sync,
-        in_effect=in_sync and reads and not restart.due,
+        in_effect=in_sync and reads and not restart.due and not (expected and _without_cri(containerd)),
         reasons=reasons,
         blocker=None if in_sync else _blocker(desired, directory),
     )
@@ -173,6 +173,8 @@ def plan_present(desired: list[Desired], directories: list[HostDirectory], conta
         TrustError: something that isn't ours is in the way; nothing has been touched.
     """
     now = restart_verdict(containerd)
+    if _without_cri(containerd) and not now.due:
+        raise _no_cri(containerd)
     plan = Plan(
         [judge(item, directory, containerd, now) for item, directory in zip(desired, directories)], now
     )
@@ -234,25 +236,46 @@ def _write_ca(desired: Desired, directory: HostDirectory) -> Change:
     return Change("write", path, f"{verb} {path}", content, desired.registry.name)
 
 
+def _without_cri(containerd: Containerd) -> bool:
+    # A configuration that the CRI plugin rejects leaves containerd running without it (runtime-facts §5).
+    return containerd.cri_reason == "cri_not_loaded"
+
+
+def _no_cri(containerd: Containerd) -> TrustError:
+    if containerd.config.legacy:
+        return _legacy(containerd, "containerd runs without its CRI")
+    return TrustError(
+        f"{containerd.unit} runs without its CRI, so nothing can be pulled here",
+        reason="cri_not_loaded",
+        path=containerd.config.file.path,
+        found=containerd.cri_error,
+        expected="a containerd that answers at its CRI",
+        next_step=f"journalctl -u {containerd.unit} | grep 'failed to load plugin' tells why; without such a line look "
+        f"for cri in disabled_plugins of {containerd.config.file.path}; mend it, restart containerd, run again",
+    )
+
+
+def _legacy(containerd: Containerd, consequence: str) -> TrustError:
+    config = containerd.config
+    return TrustError(
+        f"registry settings of the old kind in {config.file.path} can't stand beside config_path: {consequence}",
+        reason="legacy_registry_config",
+        path=config.file.path,
+        found=[f"{path}:{line}: {text}" if line else f"{path}: {text}" for path, line, text in config.legacy],
+        expected="neither registry.mirrors nor registry.configs.*.tls",
+        next_step="move each of them to a hosts.toml under "
+        f"{_containerd.CERTS_DIR} in a maintenance window, take these lines out, then run again",
+    )
+
+
 def _set_config_path(containerd: Containerd) -> Change:
     config = containerd.config
     if config.legacy:
-        raise TrustError(
-            "the configuration has registry settings of the old kind, which can't stand beside config_path: "
-            "containerd would start without its CRI",
-            reason="legacy_registry_config",
-            path=config.file.path,
-            found=[
-                f"{path}:{line}: {text}" if line else f"{path}: {text}" for path, line, text in config.legacy
-            ],
-            expected="neither registry.mirrors nor registry.configs.*.tls",
-            next_step="move each of them to a hosts.toml under "
-            f"{_containerd.CERTS_DIR} in a maintenance window, take these lines out, then run again",
-        )
+        raise _legacy(containerd, "containerd would start without its CRI, or without heeding them")
     lost = _containerd.abandoned(config.config_path, containerd.major, config.local_pull)
     if lost:
         raise TrustError(
-            f"config_path is {config.config_path}, and what lies there would no longer be read",
+            f"config_path in {config.file.path} is {config.config_path}, and what lies there would no longer be read",
             reason="other_certs_directory",
             path=config.file.path,
             found=lost,

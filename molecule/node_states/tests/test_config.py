@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 
 import pytest
 
@@ -40,12 +41,11 @@ def switched_on(node, text: str | None) -> None:
     if text is not None:
         assert node.content(result["backup_file"]) == text.encode()
         now = node.content(CONFIG).decode()
-        kept = difflib.SequenceMatcher(None, text, now, autojunk=False).get_opcodes()
-        assert len([code for code in kept if code[0] != "equal"]) <= 2, kept
-        # What was there stands there still, but for the old value.
-        lost = [text[a:b] for kind, a, b, _c, _d in kept if kind in ("delete", "replace")]
-        assert all("config_path" not in part and len(part) < 20 for part in lost), lost
-        assert ("\r\n" in text) == ("\r\n" in now) and now.count("\r\n") in (0, now.count("\n"))
+        front = len(os.path.commonprefix([text, now]))
+        back = len(os.path.commonprefix([text[front:][::-1], now[front:][::-1]]))
+        # One span is another one now, and of what was there at most the old value is gone.
+        assert text[front : len(text) - back].strip("'\"") in ("", "/opt/nowhere", "opt/nowhere")
+        assert CERTS_DIR in now and now.count("\r\n") == (now.count("\n") if "\r\n" in text else 0)
         changed = [line for line in difflib.ndiff(before, node.dump().splitlines()) if line[0] in "+-"]
         assert len(changed) <= 2 and all("config_path" in line for line in changed), changed
     node.restart()
@@ -79,7 +79,9 @@ def test_a_broken_file_is_refused_while_the_process_runs_on(node, line) -> None:
     node.put(CONFIG, node.content("/root/whole") + b"\n" + line.encode("latin-1") + b"\n")
     result = node.refuses("config_broken")
     assert result["path"] == CONFIG
-    print("config dump:", node.host.run("containerd config dump").rc)
+    # What the messages claim: 2.x can't start with either, 1.x takes any byte in a comment.
+    takes = line.startswith("#") and node.major == 1
+    assert (node.host.run("containerd config dump").rc == 0) is takes
 
 
 def test_a_list_with_our_directory_first(node) -> None:
@@ -95,6 +97,18 @@ def test_a_list_with_our_directory_first(node) -> None:
         assert node.pulls()
 
 
+def test_a_list_that_2_x_obeys_too_because_it_pulls_as_1_x_did(node) -> None:
+    node.put(
+        CONFIG,
+        f'version = 2\n[{GRPC}.registry]\n  config_path = "{CERTS_DIR}:/etc/docker/certs.d"\n'
+        f'[{GRPC}.registry.configs."quay.io".auth]\n  username = "a"\n',
+    )
+    node.restart()
+    result = node.trust()
+    assert not result["failed"] and len(result["changes"]) == 1 and not result["restart_due"], result["msg"]
+    assert node.pulls()
+
+
 def test_another_directory_with_other_registries_in_it(node) -> None:
     node.put(CONFIG, f'version = 2\n[{GRPC}.registry]\n  config_path = "/opt/certs.d"\n')
     node.put("/opt/certs.d/quay.io/ca.crt", "")
@@ -107,7 +121,7 @@ def test_a_drop_in_that_has_the_last_word_is_named(node) -> None:
     node.put(CONFIG, 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n')
     node.put(drop_in, f'version = 2\n[{GRPC}.registry]\n  config_path = "/opt/nowhere"\n')
     result = node.refuses("config_overridden")
-    assert drop_in in result["next_step"]
+    assert drop_in in result["next_step"] and "*" not in result["next_step"]
 
 
 def test_a_drop_in_that_has_nothing_to_say_about_it(node) -> None:
@@ -138,7 +152,8 @@ def test_settings_of_the_old_kind_beside_config_path(node, kind) -> None:
     node.restart()
     said = node.witness()
     breaks = node.major == 1 or kind == "mirrors"
-    assert ("unknown service" in said) is breaks, said
+    # curl of bookworm and trixie can't read this answer; it is no pull, and not the x509 either.
+    assert (not said.startswith("sha256:") and "x509" not in said) is breaks, said
     if breaks:
         node.refuses("legacy_registry_config")
         assert node.check()["in_effect"] is False

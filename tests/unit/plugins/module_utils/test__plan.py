@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _plan
@@ -148,6 +150,28 @@ def test_what_breaks_the_directory_and_is_foreign_is_refused_even_with_the_right
 def test_a_harmless_oddity_does_not_stop_a_node_in_sync():
     problem = Problem("link", "a link", HOST_DIR, "mind it", breaks=False)
     assert not plan(directory((PIN, "ca.crt"), problems=[problem])).changed
+
+
+@pytest.mark.parametrize(
+    ("legacy", "reason"),
+    [
+        ((), "cri_not_loaded"),
+        ((("/etc/containerd/config.toml", 7, "[x.mirrors]"),), "legacy_registry_config"),
+    ],
+)
+def test_a_containerd_without_its_cri_is_no_success(legacy, reason):
+    runtime = replace(containerd(legacy=legacy), cri_error="unknown service", cri_reason="cri_not_loaded")
+    with pytest.raises(TrustError) as caught:
+        plan(directory((PIN, "ca.crt")), runtime)
+    assert caught.value.reason == reason
+    restart = _plan.restart_verdict(runtime)
+    verdict = _plan.judge(desired(), directory((PIN, "ca.crt")), runtime, restart)
+    assert verdict.in_sync and not verdict.in_effect and "unknown service" in verdict.reasons[0]
+
+
+def test_a_containerd_without_its_cri_whose_configuration_was_mended_waits_for_its_restart():
+    runtime = replace(containerd(changed=2000.0), cri_error="unknown service", cri_reason="cri_not_loaded")
+    assert plan(directory((PIN, "ca.crt")), runtime).restart_after.due
 
 
 def test_legacy_settings_are_named_line_by_line():
