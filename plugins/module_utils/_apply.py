@@ -12,6 +12,7 @@ import base64
 import contextlib
 import difflib
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -87,7 +88,7 @@ def apply(changes: list[Change]) -> str | None:
         TrustError: a step failed; those before it have been taken back.
     """
     before = [_node.read_state(change.path) for change in changes]
-    _remember(before)
+    _remember(before, changes)
     done: list[_node.FileState] = []
     backup = None
     try:
@@ -114,10 +115,7 @@ def previous() -> list[_node.FileState]:
     if state.content is None:
         return []
     try:
-        record = json.loads(state.content)
-        if record["format"] != _RECORD_FORMAT:
-            raise ValueError(f"format {record['format']}")
-        return [_state_from(item) for item in record["files"]]
+        return [_state_from(item) for item in _files_of(state.content)]
     except (ValueError, KeyError, TypeError) as exc:
         raise TrustError(
             "the record of the last change can't be read",
@@ -127,6 +125,23 @@ def previous() -> list[_node.FileState]:
             expected=f"format {_RECORD_FORMAT}",
             next_step=f"put the files back by hand (*{BACKUP_SUFFIX}) and remove {RECORD}",
         ) from exc
+
+
+def edited_since() -> list[str]:
+    """Files of the last change that somebody has edited since: neither what they were, nor what they were made.
+
+    To bring such a file back would undo somebody else's work.
+    """
+    state = _node.read_state(RECORD, limit=64 << 20)
+    edited = []
+    for item in _files_of(state.content) if state.content is not None else []:
+        now = _node.read_state(item["path"])
+        if item["kind"] == "directory" or not _differs(_state_from(item), now):
+            continue
+        digest = None if now.content is None else hashlib.sha256(now.content).hexdigest()
+        if digest != item.get("after"):
+            edited.append(item["path"])
+    return edited
 
 
 def bring_back(states: list[_node.FileState]) -> None:
@@ -210,7 +225,7 @@ def _differs(old: _node.FileState, now: _node.FileState) -> bool:
     return (old.kind, old.content, old.target) != (now.kind, now.content, now.target)
 
 
-def _remember(states: list[_node.FileState]) -> None:
+def _remember(states: list[_node.FileState], changes: list[Change]) -> None:
     record = {
         "format": _RECORD_FORMAT,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -223,12 +238,21 @@ def _remember(states: list[_node.FileState]) -> None:
                 "uid": state.uid,
                 "gid": state.gid,
                 "target": state.target,
+                "after": None if change.content is None else hashlib.sha256(change.content).hexdigest(),
             }
-            for state in states
+            for state, change in zip(states, changes)
         ],
     }
     _node.make_directories(STATE_DIR)
     _node.write_whole(RECORD, json.dumps(record, indent=1).encode("ascii"), 0o600)
+
+
+def _files_of(record: bytes) -> list[dict[str, Any]]:
+    content = json.loads(record)
+    if content["format"] != _RECORD_FORMAT:
+        raise ValueError(f"format {content['format']}")
+    files: list[dict[str, Any]] = content["files"]
+    return files
 
 
 def _state_from(item: dict[str, Any]) -> _node.FileState:

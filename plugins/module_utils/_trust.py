@@ -240,7 +240,8 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
 def take_back(check_mode: bool) -> dict[str, Any]:
     """Bring back what the last change on this node replaced (state previous)."""
     states = _apply.previous()
-    back = _apply.differing(states)
+    edited = _apply.edited_since()
+    back = [] if edited else _apply.differing(states)
     config = [state.path for state in back if state.path.endswith(".toml")]
     why = (
         f"{config[0]} is what it was before, and the process read another one"
@@ -255,10 +256,12 @@ def take_back(check_mode: bool) -> dict[str, Any]:
         "rolled_back": bool(back),
         "msg": f"brought back: {', '.join(state.path for state in back)}"
         if back
+        else f"nothing is brought back: {', '.join(edited)} was edited after the last change"
+        if edited
         else "nothing to bring back",
         **_restart_fields(Restart(bool(config), why, {"files": [state.path for state in back]})),
     }
-    if not check_mode and states:
+    if not check_mode and states and not edited:
         with _apply.only_one():
             _apply.bring_back(back)
     return result

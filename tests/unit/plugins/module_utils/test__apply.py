@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _node, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import Change
 from tests.lab import pki
@@ -122,3 +122,24 @@ def test_files_of_today_are_not_brought_back_when_nothing_differs(node):
     path.write_bytes(b"old")
     assert _apply.differing(_apply.previous()) == []
     assert _node.read_state(str(path)).content == b"old"
+
+
+def test_what_somebody_edited_since_is_theirs(node):
+    config = node / "config.toml"
+    config.write_bytes(b"old")
+    ca = node / "certs.d" / "harbor.test" / "ca.crt"
+    _apply.apply([write(ca), Change("config", str(config), "set", b"edited")])
+    assert _apply.edited_since() == []
+    config.write_bytes(b"edited, and then by somebody else")
+    assert _apply.edited_since() == [str(config)]
+    result = _trust.take_back(check_mode=False)
+    assert not result["rolled_back"] and str(config) in result["msg"]
+    assert ca.exists() and config.read_bytes() == b"edited, and then by somebody else"
+
+
+def test_what_is_already_back_is_not_an_edit(node):
+    config = node / "config.toml"
+    config.write_bytes(b"old")
+    _apply.apply([Change("config", str(config), "set", b"edited")])
+    config.write_bytes(b"old")
+    assert _apply.edited_since() == []
