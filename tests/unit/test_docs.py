@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import yaml
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import _TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
