@@ -50,7 +50,6 @@ class Request:
     runtime: str = "auto"
     credentials: dict[str, tuple[str, str]] = field(default_factory=dict)
     timeout: float = 60.0
-    prove: bool = True
 
 
 @dataclass
@@ -222,7 +221,7 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         "proof_images": [item.proof_image for item in request.desired if item.proof_image],
         **_restart_fields(restart),
     }
-    pulling = state == "present" and request.prove and any(item.proof_image for item in request.desired)
+    pulling = state == "present" and any(item.proof_image for item in request.desired)
     if check_mode:
         return {**result, "proof": "skipped" if pulling else "none", "msg": _say(plan, restart, "would be")}
     before = _pulls(request, seen.cri) if pulling else []
@@ -230,7 +229,7 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     if plan.changed:
         with _apply.only_one():
             result["backup_file"] = _apply.apply(changes)
-            result["registries"] = _judged_again(request, seen, restart)
+            result["registries"] = _judged_again(request, restart)
             _prove_change(request, seen, plan, restart, before, pulling, result)
     elif pulling:
         _settle(before, restart, result)
@@ -299,6 +298,7 @@ def _prove_change(
     if any(caused_by_change(earlier.get(pull.image), pull) for pull in after):
         _apply.bring_back(_apply.previous())
         result.update(rolled_back=True, changed=False, changes=[])
+        result["registries"] = _judged_again(request, restart)
     _settle(after, restart, result)
 
 
@@ -323,7 +323,7 @@ def _pulls(request: Request, cri: Cri) -> list[PullResult]:
     ]
 
 
-def _judged_again(request: Request, seen: Observation, restart: Restart) -> list[dict[str, Any]]:
+def _judged_again(request: Request, restart: Restart) -> list[dict[str, Any]]:
     """The registries as they are after the change; what the process has in effect waits for the restart."""
     now = observe(request)
     return [
