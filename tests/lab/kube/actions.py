@@ -132,7 +132,8 @@ def evict(store: Store, namespace: str, name: str, body: dict[str, Any]) -> dict
             raise StatusError(
                 500,
                 "InternalError",
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                "This pod has more than one PodDisruptionBudget, "
+                "which the eviction subresource does not support.",
             )
         for budget in budgets:
             status, title = budget["status"], budget["metadata"]["name"]

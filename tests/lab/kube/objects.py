@@ -104,6 +104,7 @@ def make_node(
     ready: str = "True",
     control_plane: bool = False,
     unschedulable: bool = False,
+    uid: str | None = None,
 ) -> dict[str, Any]:
     """A node object as a kubelet registers it and a cluster fills it."""
     number = int(_digest(name)[:6], 16)
@@ -146,7 +147,7 @@ def make_node(
         "apiVersion": "v1",
         "metadata": {
             "name": name,
-            "uid": str(uuid.uuid5(_NAMESPACE, name)),
+            "uid": uid or str(uuid.uuid5(_NAMESPACE, name)),
             "creationTimestamp": _BORN,
             "labels": all_labels,
             "annotations": {

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from ansible_collections.nodetrust.harbor.tests.lab.kube.status import bad_request
 

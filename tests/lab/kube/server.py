@@ -118,7 +118,8 @@ _ROUTES = [
     _route("GET", _POD, "list", "pods", _LIST_PARAMETERS),
     _route("GET", f"{_POD}/(?P<name>{_NAME})", "get", "pods", {"pretty"}),
     _route("POST", f"{_POD}/(?P<name>{_NAME})/eviction", "create", "pods/eviction", _PATCH_PARAMETERS),
-    _route("GET", f"{_BUDGETS}/poddisruptionbudgets", "list", "poddisruptionbudgets", _LIST_PARAMETERS, "policy"),
+    _route("GET", f"{_BUDGETS}/poddisruptionbudgets", "list", "poddisruptionbudgets",
+           _LIST_PARAMETERS, "policy"),
     _route("GET", f"{_BUDGETS}{_NAMESPACE}/poddisruptionbudgets", "list", "poddisruptionbudgets",
            _LIST_PARAMETERS, "policy"),
     _route("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "create",
@@ -152,9 +153,15 @@ class KubeApi:
     def url(self) -> str:
         return f"https://127.0.0.1:{self._server.server_address[1]}"
 
+    def stop(self) -> None:
+        """Stop answering. What was written for clients stays until close."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.stop()
         self._temporary.cleanup()
 
     def __enter__(self) -> KubeApi:
@@ -227,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
     def do_GET(self) -> None:
