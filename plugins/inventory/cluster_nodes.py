@@ -194,9 +194,10 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import parse_pin
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _nodes, _proof
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _nodes, _standing
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._seen import Seen
@@ -226,7 +227,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             self._policy = self._read_policy()
             nodes = self._cached(path, cache)
-            self._add(nodes)
+            self._add(inventory, nodes)
         except TrustError as exc:
             raise AnsibleParserError(f"{path}: {exc}") from None  # Ansible would print the cause again
 
@@ -246,12 +247,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     )
                 )
 
-    def _read_policy(self) -> _proof.Policy:
+    def _read_policy(self) -> _standing.Policy:
         registries = {
             str(item["host"]): [parse_pin(pin) for pin in item.get("fingerprints") or []]
             for item in self.get_option("registries")
         }
-        return _proof.Policy(
+        return _standing.Policy(
             self.get_option("certified_label"),
             self.get_option("proof_annotation"),
             timedelta(hours=self.get_option("proof_validity_hours")),
@@ -342,7 +343,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     # add
 
-    def _add(self, nodes: list[Node]) -> None:
+    def _add(self, inventory: Any, nodes: list[Node]) -> None:
         several = len(self.get_option("contexts")) > 1
         options = {
             name: self.get_option(name)
@@ -364,14 +365,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if not _nodes.usable_name(node["name"]):
                 seen.refused.append(repr(node["name"])[:80])
                 continue
-            verdict = _proof.judge(
+            verdict = _standing.judge(
                 node["labels"].get(self._policy.label),
                 node.pop("proof"),
                 node["runtime"]["id"],
                 self._policy,
                 now,
             )
-            node["certification"] = _proof.as_facts(verdict)
+            node["certification"] = _standing.as_facts(verdict)
             address = _nodes.pick_address(node["addresses"], options["address_types"])
             variables = {"cluster_node": mark_unsafe(node)}
             if address:
@@ -380,16 +381,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if options["hostname"]:
                 name = self._templated_name(options["hostname"], variables, name, options["strict"])
             seen.note(name, node, address)
-            self.inventory.add_host(name)
+            inventory.add_host(name)
             for key, value in variables.items():
-                self.inventory.set_variable(name, key, value)
+                inventory.set_variable(name, key, value)
             wanted = _nodes.group_names(node, verdict.state, options["group_prefix"])
             if not address:
                 wanted.append(options["group_prefix"] + "no_address")
             for group in wanted:
                 if group not in groups:
-                    groups[group] = self.inventory.add_group(group)
-                self.inventory.add_child(groups[group], name)
+                    groups[group] = inventory.add_group(group)
+                inventory.add_child(groups[group], name)
             self._set_composite_vars(options["compose"], variables, name, options["strict"])
             self._add_host_to_composed_groups(options["groups"], variables, name, options["strict"])
             self._add_host_to_keyed_groups(options["keyed_groups"], variables, name, options["strict"])

@@ -179,8 +179,8 @@ def _wait(exc: Exception, attempt: int) -> float:
     except ValueError:
         told = 0.0
     # Spread, so that many runs which were refused together do not come back together.
-    spread = 0.25 * 2**attempt * (0.75 + random.random() / 2)  # nosec: not for secrets
-    return min(_LONGEST_WAIT, max(told, spread))
+    spread = 0.25 * 2**attempt * (0.75 + random.random() / 2)  # noqa: S311 - spreads load, keeps no secret
+    return float(min(_LONGEST_WAIT, max(told, spread)))
 
 
 def connect(access: Access, *, attempts: int = 5, sleep: Callable[[float], None] | None = None) -> Cluster:

@@ -89,7 +89,7 @@ def plain(text: object, limit: int = 400) -> str:
 
 
 def _server_message(exc: Any) -> str:
-    body = getattr(exc, "body", None)
+    body: Any = getattr(exc, "body", None)
     try:
         return plain(json.loads(body)["message"])
     except (TypeError, ValueError, KeyError):

@@ -16,6 +16,7 @@ import sys
 from typing import Any, NamedTuple
 
 import yaml
+
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import (
     CredentialError,
     KubeconfigError,
@@ -171,15 +172,13 @@ def look_up(given: str | None, context: str | None) -> Entry:
                 found=f"{what} {name!r}",
                 next_step=f"add that {what}, or fetch the kubeconfig anew from the cluster",
             )
-    assert cluster is not None
-    assert user is not None
     return Entry(
         files,
         wanted,
         chosen.get("user"),
-        user.get("exec"),
+        (user or {}).get("exec"),
         os.path.dirname(path),
-        str(cluster.get("server", "")),
+        str((cluster or {}).get("server", "")),
     )
 
 

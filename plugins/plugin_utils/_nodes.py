@@ -22,7 +22,7 @@ _ROLE = "node-role.kubernetes.io/"
 _CONTROL_PLANE = {"control-plane", "master", "controlplane"}
 _DISTRIBUTION = re.compile(r"\+(k3s|rke2|k0s)")
 _NAME = re.compile(
-    r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*", re.I
+    r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
 # Names with a meaning of their own to Ansible: a node of that name would take over the controller's tasks.
 _RESERVED = {"localhost", "all", "ungrouped"}

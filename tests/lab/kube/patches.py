@@ -33,7 +33,8 @@ def apply(content_type: str, current: dict[str, Any], patch: Any) -> dict[str, A
     if not isinstance(patch, dict):
         raise bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
     if content_type == MERGE:
-        return _merge(current, patch)
+        merged: dict[str, Any] = _merge(current, patch)
+        return merged
     return _strategic(current, patch, ())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.nodetrust.harbor.tests.lab.kube import (
     KubeApi,
     Rule,
@@ -23,12 +24,13 @@ from ansible_collections.nodetrust.harbor.tests.lab.kube import (
 from ansible_collections.nodetrust.harbor.tests.lab.kube.patches import JSON, MERGE, STRATEGIC
 
 NODES = "/api/v1/nodes"
+ADMIN = "admin-token"
 
 
 class Caller:
     """Plain HTTPS calls: no client library that would be strict, or lenient, on the server's behalf."""
 
-    def __init__(self, api: KubeApi, token: str | None = "admin-token", certificate: Any = None) -> None:
+    def __init__(self, api: KubeApi, token: str | None = ADMIN, certificate: Any = None) -> None:
         context = ssl.create_default_context(cafile=str(api.authority.path))
         if certificate:
             context.load_cert_chain(*certificate)
@@ -39,7 +41,10 @@ class Caller:
     def __call__(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
     ) -> tuple[int, Any]:
-        headers = {**self.headers, **({"Content-Type": content_type} if body is not None else {})}
+        headers = {
+            **self.headers,
+            **({"Content-Type": content_type} if body is not None and content_type else {}),
+        }
         self.connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = self.connection.getresponse()
         self.last_headers = answer.headers
@@ -261,6 +266,11 @@ def test_faults_come_when_told_and_go(api: KubeApi, call: Caller) -> None:
     assert call.last_headers["Retry-After"] == "1"
     assert call("GET", f"{NODES}/one")[0] == 200
     assert [call("GET", NODES)[0] for _ in range(2)] == [429, 200]
+
+
+def test_a_body_without_a_type_is_json_except_in_a_patch(api: KubeApi, call: Caller) -> None:
+    assert call("POST", NODES, make_node("one"), "")[0] == 201
+    assert call("PATCH", f"{NODES}/one", {}, "")[0] == 415
 
 
 def test_create_and_delete(api: KubeApi, call: Caller, tmp_path: Path) -> None:

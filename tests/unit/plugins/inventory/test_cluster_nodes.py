@@ -18,7 +18,8 @@ from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.display import Display
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _proof
+
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _standing
 from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
 
 PIN = "SHA256:" + ":".join(["AB"] * 32)
@@ -92,7 +93,7 @@ def proof(
     *, age_hours: float = 1, pins: tuple[str, ...] = (PIN,), runtime: str = "containerd://2.1.9"
 ) -> str:
     moment = datetime.now(timezone.utc) - timedelta(hours=age_hours)
-    return _proof.Proof({"harbor.example.com": list(pins)}, moment, runtime).to_text()
+    return _standing.Proof({"harbor.example.com": list(pins)}, moment, runtime).to_text()
 
 
 def proved(name: str, text: str | None = None, label: str | None = "true", **how: Any) -> dict[str, Any]:

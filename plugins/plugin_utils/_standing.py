@@ -21,7 +21,7 @@ ANNOTATION = "nodetrust.harbor/proof"
 TAINT = "nodetrust.harbor/unproven"
 
 # Clocks of two machines differ; a proof from further ahead than this was not made by a clock.
-_CLOCKS = timedelta(minutes=5)
+CLOCKS = timedelta(minutes=5)
 _FINGERPRINT = re.compile(r"SHA256(:[0-9A-F]{2}){32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LONGEST = 64 * 1024
@@ -105,7 +105,7 @@ def judge(label: str | None, annotation: str | None, runtime: str, policy: Polic
 
 
 def _stale(proof: Proof, runtime: str, policy: Policy, now: datetime) -> tuple[str, str] | None:
-    if proof.time > now + _CLOCKS:
+    if proof.time > now + CLOCKS:
         return STALE, "the proof is from the future"
     if now - proof.time > policy.validity:
         return STALE, "the proof is too old"
