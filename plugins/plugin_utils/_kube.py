@@ -25,9 +25,6 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig impor
 
 T = TypeVar("T")
 
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-
 _RETRIED = (429, 500, 502, 503, 504)
 _LONGEST_WAIT = 30.0
 
@@ -44,9 +41,11 @@ class Cluster:
         attempts: int = 5,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        from kubernetes.client import AuthorizationV1Api, CoreV1Api
+        from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
+        from urllib3.exceptions import HTTPError
 
         self.target = target
+        self._failures = (ApiException, HTTPError, OSError)
         self._client = client
         self._core = CoreV1Api(client)
         self._authorization = AuthorizationV1Api(client)
@@ -62,12 +61,12 @@ class Cluster:
 
     def call(self, action: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Call a method of the client and read its answer. Waits as told when the server is busy."""
-        kwargs.update(_preload_content=False, _request_timeout=self._timeout)
+        kwargs.update(_preload_content=False, _request_timeout=(self._timeout, self._timeout))
         for attempt in range(1, self._attempts + 1):
             try:
                 data = function(*args, **kwargs).data
                 break
-            except Exception as exc:
+            except self._failures as exc:
                 status = getattr(exc, "status", None)
                 hung_up = type(exc).__name__ == "ProtocolError"  # a kept connection that the server closed
                 if attempt == self._attempts or not (status in _RETRIED or hung_up):
@@ -142,19 +141,16 @@ class Cluster:
     def node(self, name: str) -> dict[str, Any]:
         return self.call(f"get node {name}", self._core.read_node, name)
 
+    # A dictionary goes out as a strategic merge patch from every version of the client; only newer ones
+    # can be told otherwise. For labels, annotations and taints that is the same as a merge patch.
+
     def patch_node(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
-        """A merge patch: lists in it replace the whole list, so it should name the resourceVersion."""
-        return self.call(f"patch node {name}", self._core.patch_node, name, patch, _content_type=MERGE_PATCH)
+        """Taints in it replace all taints, so it should name the resourceVersion."""
+        return self.call(f"patch node {name}", self._core.patch_node, name, patch)
 
     def patch_node_status(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
-        """A strategic merge patch: conditions merge by their type."""
-        return self.call(
-            f"patch the status of node {name}",
-            self._core.patch_node_status,
-            name,
-            patch,
-            _content_type=STRATEGIC_PATCH,
-        )
+        """Conditions merge by their type."""
+        return self.call(f"patch the status of node {name}", self._core.patch_node_status, name, patch)
 
     def may(self, verb: str, resource: str, subresource: str = "", group: str = "") -> bool:
         """Whether we may, by the server's own word (SelfSubjectAccessReview)."""

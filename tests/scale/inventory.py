@@ -97,7 +97,7 @@ def run(command: list[str], output: Path) -> Cost:
 
 def static_from(listed: dict[str, Any]) -> dict[str, Any]:
     """A static inventory with the hosts, variables and groups that --list printed."""
-    children = {
+    children: dict[str, Any] = {
         name: {"hosts": {host: {} for host in group["hosts"]}}
         for name, group in listed.items()
         if name not in ("_meta", "all") and group.get("hosts")

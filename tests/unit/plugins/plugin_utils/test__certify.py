@@ -123,7 +123,7 @@ def test_applied_once_nothing_is_left_and_what_is_foreign_stays(
     if condition:
         current["status"]["conditions"].append({"type": "HarborTrusted", "status": condition})
     todo = plan(observe(current, MARKS), wish(state), MARKS, NOW)
-    after = patches.apply(patches.MERGE, current, todo.patch or {})
+    after = patches.apply(patches.STRATEGIC, current, todo.patch or {})
     after = patches.apply(patches.STRATEGIC, after, todo.status_patch or {})
     assert plan(observe(after, MARKS), wish(state), MARKS, NOW).what == []
     for section, ours in (("labels", LABEL), ("annotations", ANNOTATION)):
