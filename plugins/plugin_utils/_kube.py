@@ -59,17 +59,20 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def call(self, action: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Call a method of the client and read its answer. Waits as told when the server is busy."""
+    def call(
+        self, action: str, function: Callable[..., Any], *args: Any, once: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Call a method of the client and read its answer. Waits as told when the server is busy, unless once."""
+        attempts = 1 if once else self._attempts
         kwargs.update(_preload_content=False, _request_timeout=(self._timeout, self._timeout))
-        for attempt in range(1, self._attempts + 1):
+        for attempt in range(1, attempts + 1):
             try:
                 data = function(*args, **kwargs).data
                 break
             except self._failures as exc:
                 status = getattr(exc, "status", None)
                 hung_up = type(exc).__name__ == "ProtocolError"  # a kept connection that the server closed
-                if attempt == self._attempts or not (status in _RETRIED or hung_up):
+                if attempt == attempts or not (status in _RETRIED or hung_up):
                     raise translate(exc, self.target, action) from exc
                 self._sleep(_wait(exc, attempt))
         try:
@@ -151,6 +154,32 @@ class Cluster:
     def patch_node_status(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         """Conditions merge by their type."""
         return self.call(f"patch the status of node {name}", self._core.patch_node_status, name, patch)
+
+    def pods_on(self, node: str) -> list[dict[str, Any]]:
+        """All pods that are bound to a node, of all namespaces. A node holds a few hundred at most."""
+        answer = self.call(
+            f"list the pods of node {node}",
+            self._core.list_pod_for_all_namespaces,
+            field_selector=f"spec.nodeName={node}",
+        )
+        return list(answer.get("items") or [])
+
+    def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Ask once for the eviction of this very pod; a StatefulSet gives its next one the same name."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": namespace, "name": name},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        self.call(
+            f"evict pod {namespace}/{name}",
+            self._core.create_namespaced_pod_eviction,
+            name,
+            namespace,
+            body,
+            once=True,
+        )
 
     def may(self, verb: str, resource: str, subresource: str = "", group: str = "") -> bool:
         """Whether we may, by the server's own word (SelfSubjectAccessReview)."""
