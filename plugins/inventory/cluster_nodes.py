@@ -402,6 +402,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             wanted = self._compose(template, variables)
             if not isinstance(wanted, str) or not wanted:
                 raise ValueError("the result is not a text")
+            if _nodes.reserved(wanted):
+                raise ValueError(f"{wanted!r} means something else to Ansible")
         except Exception as exc:
             if strict:
                 raise AnsibleParserError(

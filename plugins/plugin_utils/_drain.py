@@ -184,7 +184,7 @@ def release(
     deadline = clock.now() + limits.timeout
     while not check_mode:
         conditions = (cluster.node(node).get("status") or {}).get("conditions") or []
-        ready = next((item for item in conditions if item.get("type") == "Ready"), {})
+        ready: dict[str, Any] = next((item for item in conditions if item.get("type") == "Ready"), {})
         if ready.get("status") == "True":
             break
         if clock.now() >= deadline:

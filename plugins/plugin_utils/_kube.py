@@ -111,20 +111,19 @@ class Cluster:
             query["field_selector"] = field_selector
         for beginning in range(1, self._attempts + 1):
             kept: list[T] = []
-            token = ""
             try:
                 while True:
-                    page = self.call(
-                        "list nodes", self._core.list_node, **query, **({"_continue": token} if token else {})
-                    )
+                    page = self.call("list nodes", self._core.list_node, **query)
                     kept.extend(keep(node) for node in self._items(page))
                     token = (page.get("metadata") or {}).get("continue") or ""
                     if not token:
                         return kept
+                    query["_continue"] = token
                     del page
             except ListExpired:
                 if beginning == self._attempts:
                     raise
+                query.pop("_continue", None)
         raise AssertionError("the last attempt returns or raises")
 
     def _items(self, page: dict[str, Any]) -> list[dict[str, Any]]:

@@ -123,10 +123,15 @@ def pick_address(addresses: Iterable[dict[str, str]], preference: Iterable[str])
 
 def usable_name(name: str) -> bool:
     """Whether a node's name may become an inventory name."""
-    return _NAME.fullmatch(name) is not None and name.lower() not in _RESERVED and not _is_ip(name)
+    return _NAME.fullmatch(name) is not None and not reserved(name)
 
 
-def _is_ip(name: str) -> bool:
+def reserved(name: str) -> bool:
+    """Whether Ansible takes a name for the controller, or for more than one host."""
+    return name.lower() in _RESERVED or _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

@@ -12,15 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.playbook.play_context import PlayContext
-from ansible.playbook.task import Task
-from ansible.template import Templar
 
 from ansible_collections.nodetrust.harbor.plugins.action import cluster_access_info, node_certification
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _access, _kube
 from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
 from ansible_collections.nodetrust.harbor.tests.lab.kube.access import rules_from_manifest
+from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
 
 NODES = "/api/v1/nodes"
 ROOT = Path(__file__).parents[4]
@@ -28,28 +25,6 @@ PIN = "SHA256:" + ":".join(["AB"] * 32)
 HARBOR = [{"host": "harbor.example.com", "fingerprints": [PIN]}]
 OURS = {"key": "nodetrust.harbor/unproven", "effect": "NoSchedule"}
 FOREIGN = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}
-
-
-class NoConnection:
-    """Stands for the node: any use of it is a failure of the test."""
-
-    _shell = SimpleNamespace(tmpdir=None)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"the node was used: {name}")
-
-
-def run_action(module: Any, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
-    loader = DataLoader()
-    name = f"nodetrust.harbor.{module.__name__.rpartition('.')[2]}"
-    task = Task.load({"action": name, "check_mode": check_mode, "diff": diff}, loader=loader)
-    task.args = options
-    context = PlayContext()
-    context.check_mode, context.diff = check_mode, diff
-    plugin = module.ActionModule(task, NoConnection(), context, loader, Templar(loader=loader), None)
-    result: dict[str, Any] = plugin.run(task_vars={})
-    json.dumps(result)
-    return result
 
 
 class Lab:

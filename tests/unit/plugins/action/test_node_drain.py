@@ -25,7 +25,7 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors impo
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
 from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, User, make_node, make_pdb, make_pod
 from ansible_collections.nodetrust.harbor.tests.lab.kube.access import rules_from_manifest
-from tests.unit.plugins.action.test_node_certification import run_action
+from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
 
 ROOT = Path(__file__).parents[4]
 LIMITS = Limits(timeout=60, interval=5)

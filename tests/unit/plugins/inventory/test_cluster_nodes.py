@@ -330,6 +330,7 @@ def test_hostname_is_a_template(lab: Lab) -> None:
     lab.api.store.add(make_node("n"), make_node("m"))
     inventory = lab.read(hostname="cluster_node.name ~ '.example.com'", strict=True)
     assert sorted(host.name for host in inventory.get_hosts()) == ["m.example.com", "n.example.com"]
+    assert sorted(host.name for host in lab.read(hostname="'localhost'").get_hosts()) == ["m", "n"]
     lab.read(hostname="'same'")
     assert any("Two nodes would both be the host 'same'" in text for text in lab.said)
 
