@@ -18,7 +18,11 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._access import missing
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certification import Report, certify
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import EFFECTS, STATES, Marks, Wish
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request import marks_from, wishes_from
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request import (
+    items_from_hosts,
+    marks_from,
+    wishes_from,
+)
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import Forbidden
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
@@ -41,7 +45,6 @@ ARGUMENT_SPEC = {
     "nodes": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": list(STATES)},
@@ -52,6 +55,8 @@ ARGUMENT_SPEC = {
             "proved_at": {"type": "str"},
         },
     },
+    "hosts": {"type": "list", "elements": "str"},
+    "uncertify_at_most": {"type": "int", "default": 50},
     "state": {"type": "str", "choices": list(STATES), "default": CERTIFIED},
     "registries": {**_REGISTRIES, "default": []},
     "label": {"type": "str", "default": LABEL},
@@ -77,10 +82,16 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _valid, options = self.validate_argument_spec(ARGUMENT_SPEC)
+        _valid, options = self.validate_argument_spec(
+            ARGUMENT_SPEC, mutually_exclusive=[("nodes", "hosts")], required_one_of=[("nodes", "hosts")]
+        )
         report = Report()
         try:
             marks = marks_from(options)
+            if options["hosts"] is not None:
+                options["nodes"] = items_from_hosts(
+                    options["hosts"], (task_vars or {})["hostvars"], options["uncertify_at_most"]
+                )
             for context, wishes in wishes_from(options, datetime.now(timezone.utc)).items():
                 self._certify(options, context, wishes, marks, report)
         except TrustError as exc:

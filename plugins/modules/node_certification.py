@@ -33,10 +33,9 @@ attributes:
     support: full
 options:
   nodes:
-    description: The nodes, by their names in the cluster.
+    description: The nodes, by their names in the cluster. Either this or O(hosts).
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description: The name of the node object. C(cluster_node.name) of the inventory plugin.
@@ -74,6 +73,22 @@ options:
       proved_at:
         description: When it was proved, in UTC, such as V(2026-11-23T05:00:00Z). Without it now.
         type: str
+  hosts:
+    description:
+      - Hosts of the inventory plugin P(nodetrust.harbor.cluster_nodes#inventory), for which the role
+        C(nodetrust.harbor.harbor_ca) has left its outcome in C(harbor_ca_result) in this run.
+      - A proof that succeeded certifies. A pull that was refused because of the certificate takes the certificate away.
+      - Whatever else went wrong says nothing about the node's trust, and changes nothing. Hosts that are no nodes of a
+        cluster, or have no outcome, are left out.
+    type: list
+    elements: str
+  uncertify_at_most:
+    description:
+      - With O(hosts), the percentage of nodes that may lose their certificate in one call. If it would be more, and
+        more than one node, nothing is changed and the task fails, for then the registry is likely at fault. Tainting
+        a whole cluster would not help.
+    type: int
+    default: 50
   state:
     description:
       - V(certified) sets label and annotation and removes the taint, with whatever effect it has.
@@ -142,13 +157,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Certify the nodes that proved their trust, and take the certificate from the others
+- name: After the role, certify the nodes that proved their trust, and take it back from those that lost it
   nodetrust.harbor.node_certification:
-    nodes: >-
-      {{ ansible_play_hosts_all | map('extract', hostvars) | map(attribute='harbor_certification') | list }}
-    registries:
-      - host: harbor.27.96.156.180.nip.io
-        fingerprints: ["SHA256:5E:7A:…"]
+    hosts: "{{ ansible_play_batch }}"
   run_once: true
 
 - name: One node, with a label that it cannot set on itself

@@ -7,17 +7,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import parse_pin
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import FILES, TRUST
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import Marks, Wish
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import IN_CLUSTER
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
     CERTIFIED,
     CLOCKS,
+    UNCERTIFIED,
     format_time,
     parse_time,
 )
@@ -61,6 +64,42 @@ def wishes_from(options: dict[str, Any], now: datetime) -> dict[str | None, list
             Wish(name, state, context, item.get("uid"), registries, item.get("runtime"), time)
         )
     return wishes
+
+
+def items_from_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any], at_most: int) -> list[dict[str, Any]]:
+    """The nodes behind hosts, as the inventory plugin described them and the role left its outcome.
+
+    Only a pull that was refused for its trust takes a certificate away. When the registry is down, or the
+    run stopped for another reason, nothing is known about a node's trust and it keeps what it has.
+    """
+    items: list[dict[str, Any]] = []
+    lost: list[str] = []
+    for host in hosts:
+        known = hostvars[host]
+        node, result = known.get("cluster_node"), known.get("harbor_ca_result")
+        if not node or not result:
+            continue
+        item = {"name": node["name"], "context": node["cluster"], "uid": node["uid"]}
+        if item["context"] == IN_CLUSTER:
+            item["context"] = None
+        if result.get("ok") and result.get("proof") == "proven":
+            registries = [
+                {"host": registry["registry"], "fingerprints": list(registry["expected_fingerprints"])}
+                for registry in result.get("registries") or []
+            ]
+            items.append({**item, "state": CERTIFIED, "registries": registries})
+        elif any(pull.get("reason") in TRUST | FILES for pull in result.get("pulls") or []):
+            lost.append(node["name"])
+            items.append({**item, "state": UNCERTIFIED})
+    if len(lost) > 1 and len(lost) * 100 > at_most * len(items):
+        raise InvalidRequest(
+            "So many nodes lost their proof in one run that the registry is more likely at fault than they.",
+            reason="too_many_lost",
+            found=f"{len(lost)} of {len(items)} nodes: {', '.join(lost[:10])}",
+            expected=f"at most {at_most} percent",
+            next_step="look at the certificate that the registry serves; raise uncertify_at_most if it is right",
+        )
+    return items
 
 
 def _registries(node: str, items: Iterable[dict[str, Any]]) -> dict[str, list[str]]:

@@ -23,7 +23,9 @@ class NoConnection:
         raise AssertionError(f"the node was used: {name}")
 
 
-def run_action(module: Any, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
+def run_action(
+    module: Any, check_mode: bool = False, diff: bool = False, hostvars: Any = None, **options: Any
+) -> dict[str, Any]:
     loader = DataLoader()
     name = f"nodetrust.harbor.{module.__name__.rpartition('.')[2]}"
     task = Task.load({"action": name, "check_mode": check_mode, "diff": diff}, loader=loader)
@@ -31,6 +33,6 @@ def run_action(module: Any, check_mode: bool = False, diff: bool = False, **opti
     context = PlayContext()
     context.check_mode, context.diff = check_mode, diff
     plugin = module.ActionModule(task, NoConnection(), context, loader, Templar(loader=loader), None)
-    result: dict[str, Any] = plugin.run(task_vars={})
+    result: dict[str, Any] = plugin.run(task_vars={"hostvars": hostvars or {}})
     json.dumps(result)
     return result

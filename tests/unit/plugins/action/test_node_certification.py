@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleError
 
 from ansible_collections.nodetrust.harbor.plugins.action import cluster_access_info, node_certification
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _access, _kube
@@ -253,6 +256,104 @@ def test_names_that_the_server_refuses_are_failures_of_that_node(lab: Lab) -> No
     result = lab.certify("a", label="not a label")
     assert (result["failed"], result["failures"][0]["reason"]) == (True, "rejected")
     assert "metadata.labels" in result["msg"]
+
+
+def outcome(name: str, **result: Any) -> dict[str, Any]:
+    registries = [{"registry": "harbor.example.com", "expected_fingerprints": [PIN]}]
+    return {
+        "cluster_node": {"name": name, "cluster": "lab", "uid": make_node(name)["metadata"]["uid"]},
+        "harbor_ca_result": {"ok": True, "proof": "proven", "pulls": [], "registries": registries, **result},
+    }
+
+
+def refused(name: str, reason: str) -> dict[str, Any]:
+    return outcome(name, ok=False, proof="failed", pulls=[{"ok": False, "reason": reason}])
+
+
+class TestHosts:
+    """What the role left in its outcome decides."""
+
+    def run(self, lab: Lab, hostvars: dict[str, Any], **options: Any) -> dict[str, Any]:
+        return run_action(
+            node_certification,
+            hostvars=hostvars,
+            kubeconfig=str(lab.kubeconfig),
+            hosts=list(hostvars),
+            **options,
+        )
+
+    def test_only_refused_trust_takes_the_certificate_away(self, lab: Lab) -> None:
+        hostvars = {
+            "a.lab": outcome("a"),
+            "b.lab": refused("b", "unknown_authority"),
+            "c.lab": refused("c", "connection_refused"),
+            "d.lab": outcome("d", ok=False, proof="none", reason="invalid_variables"),
+            "e.lab": outcome("e", proof="none"),
+            "f.lab": outcome("f", proof="skipped"),
+            "g.lab": {"cluster_node": outcome("g")["cluster_node"]},
+            "static": {"harbor_ca_result": outcome("h")["harbor_ca_result"]},
+        }
+        names = "abcdefg"
+        lab.api.store.add(*(make_node(name) for name in names))
+        lab.certify(*"bcdefg")
+        result = self.run(lab, hostvars)
+        assert [(item["name"], item["state"]) for item in result["changes"]] == [
+            ("a", "certified"),
+            ("b", "uncertified"),
+        ]
+        assert [lab.label(name) for name in names] == ["true", None, *["true"] * 5]
+        assert lab.taints("b") == ["nodetrust.harbor/unproven"]
+        assert not self.run(lab, hostvars)["changed"]
+
+    def test_a_registry_that_is_wrong_does_not_taint_the_cluster(self, lab: Lab) -> None:
+        lab.api.store.add(*(make_node(name) for name in "abc"))
+        hostvars = {name: refused(name, "expired") for name in "abc"}
+        result = self.run(lab, hostvars)
+        assert (result["failed"], result["reason"]) == (True, "too_many_lost")
+        assert "3 of 3 nodes" in result["msg"]
+        assert lab.api.count("PATCH", ".*") == 0
+        assert len(self.run(lab, hostvars, uncertify_at_most=100)["changes"]) == 3
+
+    def test_one_of_nodes_and_hosts(self, lab: Lab) -> None:
+        for options in ({}, {"nodes": [{"name": "a"}], "hosts": ["a"]}):
+            with pytest.raises(AnsibleError, match="nodes"):
+                run_action(node_certification, **options)  # type: ignore[arg-type]
+
+
+PLAY = (
+    """
+- hosts: uncertified:stale
+  gather_facts: false
+  tasks:
+    - set_fact:
+        harbor_ca_result:
+          ok: true
+          proof: proven
+          registries: [{registry: harbor.example.com, expected_fingerprints: ["%s"]}]
+    - nodetrust.harbor.node_certification:
+        kubeconfig: "{{ inventory_dir }}/kubeconfig"
+        hosts: "{{ ansible_play_batch }}"
+      run_once: true
+"""
+    % PIN
+)
+
+
+def test_from_inventory_to_certificate_in_a_playbook(lab: Lab) -> None:
+    lab.api.store.add(*(make_node(name, taints=[OURS]) for name in ("a", "b")))
+    (lab.directory / "fleet.yml").write_text(
+        "plugin: nodetrust.harbor.cluster_nodes\nkubeconfig: kubeconfig\n"
+    )
+    (lab.directory / "play.yml").write_text(PLAY)
+    program = Path(sys.executable).parent / "ansible-playbook"
+    command = [str(program), "-i", "fleet.yml", "play.yml"]
+    done = subprocess.run(command, cwd=lab.directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [lab.label(name) for name in ("a", "b")] == ["true", "true"]
+    assert lab.taints("a") == []
+    # Nobody is left to be certified; an empty play is what --limit finds from now on.
+    again = subprocess.run(command, cwd=lab.directory, capture_output=True, text=True, check=False)
+    assert "no hosts matched" in again.stdout
 
 
 @pytest.mark.parametrize("job", sorted(_access.NEEDED))
