@@ -108,7 +108,7 @@ def _json_patch(current: dict[str, Any], patch: list[Any]) -> dict[str, Any]:
                 "Invalid",
                 f"the server rejected our request due to an error in our request: {path}: {exc!r}",
             ) from exc
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _json_step(step: dict[str, Any], target: Any, last: str) -> None:

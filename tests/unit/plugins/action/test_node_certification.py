@@ -53,7 +53,7 @@ class Lab:
         return [item["key"] for item in self.node(name)["spec"].get("taints") or []]
 
     def label(self, name: str) -> str | None:
-        return self.node(name)["metadata"]["labels"].get("harbor-certified")  # type: ignore[no-any-return]
+        return self.node(name)["metadata"]["labels"].get("harbor-certified")
 
     def run_as(self, *jobs: str) -> None:
         """From now on with no more rights than the shipped manifests of these jobs give."""
@@ -317,11 +317,10 @@ class TestHosts:
     def test_one_of_nodes_and_hosts(self, lab: Lab) -> None:
         for options in ({}, {"nodes": [{"name": "a"}], "hosts": ["a"]}):
             with pytest.raises(AnsibleError, match="nodes"):
-                run_action(node_certification, **options)  # type: ignore[arg-type]
+                run_action(node_certification, **options)
 
 
-PLAY = (
-    """
+PLAY = """
 - hosts: uncertified:stale
   gather_facts: false
   tasks:
@@ -329,14 +328,12 @@ PLAY = (
         harbor_ca_result:
           ok: true
           proof: proven
-          registries: [{registry: harbor.example.com, expected_fingerprints: ["%s"]}]
+          registries: [{registry: harbor.example.com, expected_fingerprints: ["PIN"]}]
     - nodetrust.harbor.node_certification:
         kubeconfig: "{{ inventory_dir }}/kubeconfig"
         hosts: "{{ ansible_play_batch }}"
       run_once: true
-"""
-    % PIN
-)
+""".replace("PIN", PIN)
 
 
 def test_from_inventory_to_certificate_in_a_playbook(lab: Lab) -> None:

@@ -85,7 +85,7 @@ def lab(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Ite
 def variables(inventory: InventoryManager, name: str) -> dict[str, Any]:
     host = inventory.get_host(name)
     assert host is not None, f"no host {name} in {sorted(item.name for item in inventory.get_hosts())}"
-    return host.vars  # type: ignore[no-any-return]
+    return host.vars
 
 
 def groups(inventory: InventoryManager, name: str) -> set[str]:
