@@ -1,0 +1,138 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certify all nodes of a run in one call. The contract stands in the module file of the same name.
+
+An action plugin and not a module that is delegated to localhost: it needs the kubernetes client of the
+Python that runs Ansible, which interpreter discovery on localhost often does not find, and it shares
+its client code with the inventory plugin, which modules cannot import.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._access import missing
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certification import Report, certify
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import EFFECTS, STATES, Marks, Wish
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request import (
+    items_from_hosts,
+    marks_from,
+    wishes_from,
+)
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import Forbidden
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
+    ANNOTATION,
+    CERTIFIED,
+    LABEL,
+    TAINT,
+)
+
+_REGISTRIES = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "host": {"type": "str", "required": True},
+        "fingerprints": {"type": "list", "elements": "str", "required": True},
+    },
+}
+ARGUMENT_SPEC = {
+    "nodes": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": list(STATES)},
+            "context": {"type": "str"},
+            "uid": {"type": "str"},
+            "registries": _REGISTRIES,
+            "runtime": {"type": "str"},
+            "proved_at": {"type": "str"},
+        },
+    },
+    "hosts": {"type": "list", "elements": "str"},
+    "uncertify_at_most": {"type": "int", "default": 50},
+    "state": {"type": "str", "choices": list(STATES), "default": CERTIFIED},
+    "registries": {**_REGISTRIES, "default": []},
+    "label": {"type": "str", "default": LABEL},
+    "annotation": {"type": "str", "default": ANNOTATION},
+    "taint": {"type": "str", "default": TAINT},
+    "taint_effect": {"type": "str", "choices": list(EFFECTS), "default": EFFECTS[0]},
+    "condition": {"type": "str", "default": ""},
+    "proof_validity_hours": {"type": "int", "default": 168},
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "in_cluster": {"type": "bool", "default": False},
+    "request_timeout": {"type": "float", "default": 30.0},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller alone: no connection, no file transferred."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_async = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _valid, options = self.validate_argument_spec(
+            ARGUMENT_SPEC, mutually_exclusive=[("nodes", "hosts")], required_one_of=[("nodes", "hosts")]
+        )
+        report = Report()
+        try:
+            marks = marks_from(options)
+            if options["hosts"] is not None:
+                options["nodes"] = items_from_hosts(
+                    options["hosts"], (task_vars or {})["hostvars"], options["uncertify_at_most"]
+                )
+            for context, wishes in wishes_from(options, datetime.now(timezone.utc)).items():
+                self._certify(options, context, wishes, marks, report)
+        except TrustError as exc:
+            # What was done before the failure is said too: nobody should have to guess.
+            return {**result, **self._said(report), "failed": True, "msg": str(exc), **exc.facts()}
+        result.update(self._said(report))
+        if report.failed:
+            names = ", ".join(item["name"] for item in report.failed)
+            result.update(failed=True, msg=f"Not certified: {names}. {report.failed[0]['msg']}")
+        if report.missing:
+            result["warnings"] = [f"not in the cluster, so not marked: {', '.join(report.missing)}"]
+        return result
+
+    def _certify(
+        self, options: dict[str, Any], context: str | None, wishes: list[Wish], marks: Marks, report: Report
+    ) -> None:
+        access = Access(options["kubeconfig"], context, options["in_cluster"], options["request_timeout"])
+        with connect(access) as cluster:
+            try:
+                certify(
+                    cluster,
+                    wishes,
+                    marks,
+                    report,
+                    now=lambda: datetime.now(timezone.utc),
+                    check_mode=self._task.check_mode,
+                )
+            except Forbidden as exc:
+                jobs = ["certification", "condition"] if marks.condition else ["certification"]
+                exc.found = [
+                    exc.found,
+                    f"missing: {', '.join(missing(cluster, jobs)) or 'nothing by its own word'}",
+                ]
+                raise
+
+    def _said(self, report: Report) -> dict[str, Any]:
+        return {
+            "changed": bool(report.changes),
+            "changes": report.changes,
+            "unchanged": report.unchanged,
+            "missing": report.missing,
+            "failures": report.failed,
+            **({"diff": report.diff} if self._task.diff else {}),
+        }

@@ -1,0 +1,160 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certification of all nodes of a run: one look at each cluster, then a patch for each node that differs.
+
+**PRIVATE** to the collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import (
+    Marks,
+    Observed,
+    Plan,
+    Wish,
+    observe,
+    plan,
+)
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import Cluster
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import (
+    Conflict,
+    KubeError,
+    NotFound,
+    Rejected,
+)
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import CERTIFIED
+
+# Up to so many nodes are read one by one: in a fleet of thousands a list would cost more.
+FEW = 10
+# A busy controller can change a node under our hands more than once.
+CONFLICTS = 5
+
+
+@dataclass
+class Report:
+    """What was done, or in check mode would be."""
+
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    unchanged: int = 0
+    missing: list[str] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    diff: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Replaced(KubeError):
+    """The node object is another one than the one that was proved."""
+
+
+def certify(
+    cluster: Cluster,
+    wishes: Iterable[Wish],
+    marks: Marks,
+    report: Report,
+    *,
+    now: Callable[[], datetime],
+    check_mode: bool,
+) -> None:
+    """Make every node of one cluster say what its wish says; in check mode only find out.
+
+    Notes in the report what it did as it goes, for a failure half-way must not hide that.
+    """
+    wanted = {wish.name: wish for wish in wishes}
+    observed = _observe(cluster, list(wanted), marks)
+    for name, wish in wanted.items():
+        node = observed.get(name)
+        if node is None:
+            report.missing.append(name)
+        else:
+            _certify_one(cluster, node, wish, marks, report, now, check_mode)
+
+
+def _certify_one(
+    cluster: Cluster,
+    node: Observed,
+    wish: Wish,
+    marks: Marks,
+    report: Report,
+    now: Callable[[], datetime],
+    check_mode: bool,
+) -> None:
+    try:
+        done = _settle(cluster, node, wish, marks, now, check_mode)
+    except NotFound:
+        report.missing.append(wish.name)
+    except (Conflict, Rejected, Replaced) as exc:
+        report.failed.append({"name": wish.name, "msg": str(exc), **exc.facts()})
+    else:
+        _note(report, cluster, wish, done)
+
+
+def _observe(cluster: Cluster, names: list[str], marks: Marks) -> dict[str, Observed]:
+    found: dict[str, Observed] = {}
+    if len(names) <= FEW:
+        for name in names:
+            with suppress(NotFound):
+                found[name] = observe(cluster.node(name), marks)
+        return found
+    wanted = set(names)
+    kept = cluster.list_nodes(
+        lambda node: observe(node, marks) if node["metadata"]["name"] in wanted else None
+    )
+    return {node.name: node for node in kept if node}
+
+
+def _settle(
+    cluster: Cluster,
+    node: Observed,
+    wish: Wish,
+    marks: Marks,
+    now: Callable[[], datetime],
+    check_mode: bool,
+) -> Plan:
+    """Patch until the node says it, or somebody else proves to be faster. Returns the first plan."""
+    proved = wish.uid or node.uid
+    first: Plan | None = None
+    for attempt in range(1, CONFLICTS + 1):
+        if wish.state == CERTIFIED and node.uid != proved:
+            # A machine that was made anew under the old name has proved nothing.
+            raise Replaced(
+                f"Node {wish.name!r} of context {cluster.target.context!r} is not the node object that was proved.",
+                reason="node_replaced",
+                context=cluster.target.context,
+                found=node.uid,
+                expected=proved,
+                next_step="onboard the node again",
+            )
+        todo = plan(node, wish, marks, now())
+        first = first or todo
+        if check_mode or not todo.what:
+            return first
+        try:
+            version = node.version
+            if todo.patch:
+                version = cluster.patch_node(wish.name, todo.patch)["metadata"]["resourceVersion"]
+            if todo.status_patch:
+                pinned = {**todo.status_patch, "metadata": {"resourceVersion": version}}
+                cluster.patch_node_status(wish.name, pinned)
+            return first
+        except Conflict:
+            if attempt == CONFLICTS:
+                raise
+            node = observe(cluster.node(wish.name), marks)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _note(report: Report, cluster: Cluster, wish: Wish, done: Plan) -> None:
+    if not done.what:
+        report.unchanged += 1
+        return
+    context = cluster.target.context
+    report.changes.append({"name": wish.name, "context": context, "state": wish.state, "changed": done.what})
+    header = f"node {wish.name} of {context}"
+    report.diff.append(
+        {"before_header": header, "after_header": header, "before": done.before, "after": done.after}
+    )

@@ -1,0 +1,400 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""node_certification and cluster_access_info as tasks, against an API server over TLS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError
+
+from ansible_collections.nodetrust.harbor.plugins.action import cluster_access_info, node_certification
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _access, _kube
+from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
+from ansible_collections.nodetrust.harbor.tests.lab.kube.access import rules_from_manifest
+from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
+
+NODES = "/api/v1/nodes"
+ROOT = Path(__file__).parents[4]
+PIN = "SHA256:" + ":".join(["AB"] * 32)
+HARBOR = [{"host": "harbor.example.com", "fingerprints": [PIN]}]
+OURS = {"key": "nodetrust.harbor/unproven", "effect": "NoSchedule"}
+FOREIGN = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}
+
+
+class Lab:
+    def __init__(self, api: KubeApi, directory: Path) -> None:
+        self.api, self.directory = api, directory
+        self.kubeconfig = api.write_kubeconfig(directory / "kubeconfig")
+
+    def certify(self, *names: str, nodes: Any = None, **options: Any) -> dict[str, Any]:
+        return run_action(
+            node_certification,
+            **{
+                "kubeconfig": str(self.kubeconfig),
+                "nodes": nodes or [{"name": name} for name in names],
+                "registries": HARBOR,
+                **options,
+            },
+        )
+
+    def node(self, name: str) -> dict[str, Any]:
+        return self.api.store.get("nodes", name)
+
+    def taints(self, name: str) -> list[str]:
+        return [item["key"] for item in self.node(name)["spec"].get("taints") or []]
+
+    def label(self, name: str) -> str | None:
+        return self.node(name)["metadata"]["labels"].get("harbor-certified")
+
+    def run_as(self, *jobs: str) -> None:
+        """From now on with no more rights than the shipped manifests of these jobs give."""
+        documents = [
+            doc for job in jobs for doc in yaml.safe_load_all((ROOT / f"deploy/rbac/{job}.yml").read_text())
+        ]
+        self.api.users = [User("runner", rules_from_manifest(documents), token="runner")]
+        self.api.write_kubeconfig(self.kubeconfig, user="runner")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setattr(_kube, "time", SimpleNamespace(sleep=lambda seconds: None))
+    with KubeApi() as api:
+        yield Lab(api, tmp_path)
+
+
+def test_certify_lose_and_forget(lab: Lab) -> None:
+    lab.run_as("certification")
+    lab.api.store.add(make_node("a", taints=[FOREIGN, OURS]), make_node("b", taints=[OURS]))
+    first = lab.certify("a", "b")
+    assert first["changed"]
+    assert [item["changed"] for item in first["changes"]] == [["label", "annotation", "taint"]] * 2
+    assert (lab.label("a"), lab.taints("a"), lab.taints("b")) == ("true", ["dedicated"], [])
+    again = lab.certify("a", "b")
+    assert (again["changed"], again["unchanged"], again["changes"]) == (False, 2, [])
+
+    lost = lab.certify(nodes=[{"name": "a", "state": "uncertified"}, {"name": "b"}])
+    assert [(item["name"], item["state"]) for item in lost["changes"]] == [("a", "uncertified")]
+    assert (lab.label("a"), lab.taints("a")) == (None, ["dedicated", "nodetrust.harbor/unproven"])
+
+    lab.certify("a", "b", state="absent", registries=[])
+    for name in ("a", "b"):
+        assert (lab.label(name), "nodetrust.harbor/unproven" in lab.taints(name)) == (None, False)
+        assert "nodetrust.harbor/proof" not in lab.node(name)["metadata"]["annotations"]
+    assert not lab.certify("a", "b", state="absent", registries=[])["changed"]
+
+
+def test_check_mode_says_the_same_and_writes_nothing(lab: Lab) -> None:
+    lab.api.store.add(make_node("a", taints=[OURS]))
+    predicted = lab.certify("a", check_mode=True, diff=True)
+    assert lab.api.count("PATCH", ".*") == 0
+    done = lab.certify("a", diff=True)
+    assert predicted["changes"] == done["changes"]
+    (diff,) = done["diff"]
+    assert diff["before"]["label"] is None
+    assert diff["after"]["label"] == "true"
+    assert diff["before"]["taints"] == ["nodetrust.harbor/unproven:NoSchedule"]
+    assert diff["after"]["taints"] == []
+    assert "diff" not in lab.certify("a")
+
+
+def test_many_nodes_cost_one_list_and_a_patch_for_each_that_differs(lab: Lab) -> None:
+    names = [f"n{number:03}" for number in range(300)]
+    lab.api.store.add(*(make_node(name) for name in names))
+    lab.certify(*names)
+    lab.api.requests.clear()
+    for name in names[:5]:
+        lab.api.store.edit("nodes", name, lambda node: node["spec"].update(taints=[OURS]))
+    result = lab.certify(*names)
+    assert (len(result["changes"]), result["unchanged"]) == (5, 295)
+    assert [(item.method, item.path) for item in lab.api.requests] == [
+        *[("GET", NODES)] * 2,
+        *[("PATCH", f"{NODES}/{name}") for name in names[:5]],
+    ]
+
+
+def test_a_few_nodes_are_read_one_by_one(lab: Lab) -> None:
+    lab.api.store.add(*(make_node(f"n{number}") for number in range(20)))
+    lab.certify("n3", "n4", check_mode=True)
+    assert [item.path for item in lab.api.requests] == [f"{NODES}/n3", f"{NODES}/n4"]
+
+
+def test_a_taint_set_in_between_survives(lab: Lab) -> None:
+    lab.api.store.add(make_node("a", taints=[OURS]))
+    lab.api.fail(
+        "PATCH",
+        f"{NODES}/a",
+        before=lambda: lab.api.store.edit("nodes", "a", lambda node: node["spec"]["taints"].append(FOREIGN)),
+    )
+    result = lab.certify("a")
+    assert [item.status for item in lab.api.requests if item.method == "PATCH"] == [409, 200]
+    assert not result.get("failed")
+    assert lab.taints("a") == ["dedicated"]
+
+
+def test_a_node_that_never_holds_still_is_a_failure_but_the_others_are_certified(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"), make_node("b"))
+
+    def touch() -> None:
+        lab.api.store.edit(
+            "nodes", "a", lambda node: node["metadata"]["labels"].update(x=str(len(lab.api.requests)))
+        )
+
+    lab.api.fail("PATCH", f"{NODES}/a", before=touch, times=None)
+    result = lab.certify("a", "b")
+    assert result["failed"]
+    assert [(item["name"], item["reason"]) for item in result["failures"]] == [("a", "conflict")]
+    assert "Not certified: a." in result["msg"]
+    assert lab.api.count("PATCH", f"{NODES}/a") == 5
+    assert lab.label("b") == "true"
+
+
+def test_a_node_made_anew_is_not_certified(lab: Lab) -> None:
+    lab.api.store.add(make_node("a", uid="new"), make_node("b"))
+    result = lab.certify(nodes=[{"name": "a", "uid": "old"}, {"name": "b"}])
+    assert [(item["name"], item["reason"]) for item in result["failures"]] == [("a", "node_replaced")]
+    assert (lab.label("a"), lab.label("b")) == (None, "true")
+
+
+def test_a_node_made_anew_between_list_and_patch_is_not_certified(lab: Lab) -> None:
+    lab.api.store.add(make_node("a", uid="old"))
+
+    def replace() -> None:
+        lab.api.store.delete("nodes", "a")
+        lab.api.store.add(make_node("a", uid="new", taints=[OURS]))
+
+    lab.api.fail("PATCH", f"{NODES}/a", before=replace)
+    assert lab.certify("a")["failures"][0]["reason"] == "node_replaced"
+    assert lab.taints("a") == ["nodetrust.harbor/unproven"]
+
+
+def test_a_node_that_is_not_in_the_cluster_is_a_warning(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"))
+    result = lab.certify("a", "late")
+    assert not result.get("failed")
+    assert result["missing"] == ["late"]
+    assert "late" in result["warnings"][0]
+    assert lab.label("a") == "true"
+
+
+def test_a_busy_server_is_waited_for(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"))
+    lab.api.fail("PATCH", f"{NODES}/a", status=429, retry_after=1, times=3)
+    assert lab.certify("a")["changed"]
+    assert [item.status for item in lab.api.requests if item.method == "PATCH"] == [429, 429, 429, 200]
+
+
+def test_a_server_that_stays_busy_is_a_failure_that_tells_what_was_done(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"), make_node("b"))
+    lab.api.fail("PATCH", f"{NODES}/b", status=429, times=None)
+    result = lab.certify("a", "b")
+    assert (result["failed"], result["reason"], result["changed"]) == (True, "throttled", True)
+    assert [item["name"] for item in result["changes"]] == ["a"]
+
+
+def test_the_missing_verb_is_named(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"))
+    lab.run_as("inventory")
+    result = lab.certify("a")
+    assert (result["failed"], result["reason"]) == (True, "forbidden")
+    assert "missing: patch nodes." in result["msg"]
+    assert "deploy/rbac" in result["msg"]
+
+
+def test_condition(lab: Lab) -> None:
+    lab.run_as("certification", "condition")
+    lab.api.store.add(make_node("a", taints=[OURS]))
+    options = {"condition": "HarborTrusted", "taint": ""}
+
+    def status() -> list[str]:
+        return [
+            item["status"]
+            for item in lab.node("a")["status"]["conditions"]
+            if item["type"] == "HarborTrusted"
+        ]
+
+    assert lab.certify("a", **options)["changes"][0]["changed"] == ["label", "annotation", "condition"]
+    assert (status(), lab.taints("a")) == (["True"], ["nodetrust.harbor/unproven"])
+    assert not lab.certify("a", **options)["changed"]
+    lab.certify("a", state="uncertified", **options)
+    assert status() == ["False"]
+    lab.certify("a", state="absent", **options)
+    assert status() == []
+    assert len(lab.node("a")["status"]["conditions"]) == 4
+
+
+def test_two_clusters_in_one_call(lab: Lab) -> None:
+    with KubeApi() as other:
+        mine, theirs = json.loads(lab.kubeconfig.read_text()), other.kubeconfig("two")
+        for section in ("clusters", "users", "contexts"):
+            mine[section] += theirs[section]
+        lab.kubeconfig.write_text(json.dumps(mine))
+        lab.api.store.add(make_node("a"))
+        other.store.add(make_node("a"))
+        result = lab.certify(nodes=[{"name": "a", "context": "lab"}, {"name": "a", "context": "two"}])
+        assert [item["context"] for item in result["changes"]] == ["lab", "two"]
+        assert other.store.get("nodes", "a")["metadata"]["labels"]["harbor-certified"] == "true"
+
+
+def test_a_label_that_nodes_cannot_set_on_themselves(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"))
+    label = "node-restriction.kubernetes.io/harbor-certified"
+    lab.certify("a", label=label)
+    assert lab.node("a")["metadata"]["labels"][label] == "true"
+
+
+def test_names_that_the_server_refuses_are_failures_of_that_node(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"))
+    result = lab.certify("a", label="not a label")
+    assert (result["failed"], result["failures"][0]["reason"]) == (True, "rejected")
+    assert "metadata.labels" in result["msg"]
+
+
+def outcome(name: str, **result: Any) -> dict[str, Any]:
+    registries = [{"registry": "harbor.example.com", "expected_fingerprints": [PIN]}]
+    return {
+        "cluster_node": {"name": name, "cluster": "lab", "uid": make_node(name)["metadata"]["uid"]},
+        "harbor_ca_result": {"ok": True, "proof": "proven", "pulls": [], "registries": registries, **result},
+    }
+
+
+def refused(name: str, reason: str) -> dict[str, Any]:
+    return outcome(name, ok=False, proof="failed", pulls=[{"ok": False, "reason": reason}])
+
+
+class TestHosts:
+    """What the role left in its outcome decides."""
+
+    def run(self, lab: Lab, hostvars: dict[str, Any], **options: Any) -> dict[str, Any]:
+        return run_action(
+            node_certification,
+            hostvars=hostvars,
+            kubeconfig=str(lab.kubeconfig),
+            hosts=list(hostvars),
+            **options,
+        )
+
+    def test_only_refused_trust_takes_the_certificate_away(self, lab: Lab) -> None:
+        hostvars = {
+            "a.lab": outcome("a"),
+            "b.lab": refused("b", "unknown_authority"),
+            "c.lab": refused("c", "connection_refused"),
+            "d.lab": outcome("d", ok=False, proof="none", reason="invalid_variables"),
+            "e.lab": outcome("e", proof="none"),
+            "f.lab": outcome("f", proof="skipped"),
+            "g.lab": {"cluster_node": outcome("g")["cluster_node"]},
+            "static": {"harbor_ca_result": outcome("h")["harbor_ca_result"]},
+        }
+        names = "abcdefg"
+        lab.api.store.add(*(make_node(name) for name in names))
+        lab.certify(*"bcdefg")
+        result = self.run(lab, hostvars)
+        assert [(item["name"], item["state"]) for item in result["changes"]] == [
+            ("a", "certified"),
+            ("b", "uncertified"),
+        ]
+        assert [lab.label(name) for name in names] == ["true", None, *["true"] * 5]
+        assert lab.taints("b") == ["nodetrust.harbor/unproven"]
+        assert not self.run(lab, hostvars)["changed"]
+
+    def test_a_registry_that_is_wrong_does_not_taint_the_cluster(self, lab: Lab) -> None:
+        lab.api.store.add(*(make_node(name) for name in "abc"))
+        hostvars = {name: refused(name, "expired") for name in "abc"}
+        result = self.run(lab, hostvars)
+        assert (result["failed"], result["reason"]) == (True, "too_many_lost")
+        assert "3 of 3 nodes" in result["msg"]
+        assert lab.api.count("PATCH", ".*") == 0
+        assert len(self.run(lab, hostvars, uncertify_at_most=100)["changes"]) == 3
+
+    def test_one_of_nodes_and_hosts(self, lab: Lab) -> None:
+        for options in ({}, {"nodes": [{"name": "a"}], "hosts": ["a"]}):
+            with pytest.raises(AnsibleError, match="nodes"):
+                run_action(node_certification, **options)
+
+
+PLAY = """
+- hosts: uncertified:stale
+  gather_facts: false
+  tasks:
+    - set_fact:
+        harbor_ca_result:
+          ok: true
+          proof: proven
+          registries: [{registry: harbor.example.com, expected_fingerprints: ["PIN"]}]
+    - nodetrust.harbor.node_certification:
+        kubeconfig: "{{ inventory_dir }}/kubeconfig"
+        hosts: "{{ ansible_play_batch }}"
+      run_once: true
+""".replace("PIN", PIN)
+
+
+def test_from_inventory_to_certificate_in_a_playbook(lab: Lab) -> None:
+    lab.api.store.add(*(make_node(name, taints=[OURS]) for name in ("a", "b")))
+    (lab.directory / "fleet.yml").write_text(
+        "plugin: nodetrust.harbor.cluster_nodes\nkubeconfig: kubeconfig\n"
+    )
+    (lab.directory / "play.yml").write_text(PLAY)
+    program = Path(sys.executable).parent / "ansible-playbook"
+    command = [str(program), "-i", "fleet.yml", "play.yml"]
+    done = subprocess.run(command, cwd=lab.directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [lab.label(name) for name in ("a", "b")] == ["true", "true"]
+    assert lab.taints("a") == []
+    # Nobody is left to be certified; an empty play is what --limit finds from now on.
+    again = subprocess.run(command, cwd=lab.directory, capture_output=True, text=True, check=False)
+    assert "no hosts matched" in again.stdout
+
+
+@pytest.mark.parametrize("job", sorted(_access.NEEDED))
+def test_manifests_give_what_is_needed_and_no_more(lab: Lab, job: str) -> None:
+    documents = list(yaml.safe_load_all((ROOT / f"deploy/rbac/{job}.yml").read_text()))
+    given = {
+        (verb, resource, group)
+        for rule in rules_from_manifest(documents)
+        for verb in rule.verbs
+        for resource in rule.resources
+        for group in rule.groups
+    }
+    needed = {
+        (right.verb, right.resource + (f"/{right.subresource}" if right.subresource else ""), right.group)
+        for right in _access.NEEDED[job]
+    }
+    assert given == needed
+
+
+class TestAccess:
+    def test_all_is_there(self, lab: Lab) -> None:
+        lab.run_as("inventory", "certification", "drain")
+        result = run_action(
+            cluster_access_info, kubeconfig=str(lab.kubeconfig), jobs=["inventory", "certification", "drain"]
+        )
+        assert result["clusters"] == [{"context": "lab", "missing": []}]
+        assert not result.get("failed")
+
+    def test_what_is_missing_is_named(self, lab: Lab) -> None:
+        lab.api.users = [User("runner", (Rule(("get", "list"), ("nodes", "pods")),), token="runner")]
+        lab.api.write_kubeconfig(lab.kubeconfig, user="runner")
+        result = run_action(
+            cluster_access_info, kubeconfig=str(lab.kubeconfig), jobs=["certification", "drain"]
+        )
+        assert result["clusters"][0]["missing"] == [
+            "patch nodes",
+            "create pods/eviction",
+            "list poddisruptionbudgets.policy",
+        ]
+        assert result["failed"]
+        assert "create pods/eviction" in result["msg"]
+        assert "deploy/rbac/drain.yml" in result["msg"]
+
+    def test_a_cluster_that_is_not_there(self, lab: Lab) -> None:
+        lab.api.stop()
+        result = run_action(cluster_access_info, kubeconfig=str(lab.kubeconfig), jobs=["inventory"])
+        assert (result["failed"], result["reason"], result["context"]) == (True, "unreachable", "lab")

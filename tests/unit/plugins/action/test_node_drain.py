@@ -1,0 +1,210 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""node_drain against an API server that counts disruption budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.nodetrust.harbor.plugins.action import node_drain
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import (
+    CORDONED,
+    Clock,
+    DrainFailed,
+    Limits,
+    drain,
+    release,
+)
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import Cluster, connect
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import KubeError
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
+from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, User, make_node, make_pdb, make_pod
+from ansible_collections.nodetrust.harbor.tests.lab.kube.access import rules_from_manifest
+from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
+
+ROOT = Path(__file__).parents[4]
+LIMITS = Limits(timeout=60, interval=5)
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps, and what happens meanwhile."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.events: list[tuple[float, Callable[[], Any]]] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        due = [event for at, event in self.events if at <= self.time]
+        self.events = [(at, event) for at, event in self.events if at > self.time]
+        for event in due:
+            event()
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.time, self.sleep)
+
+
+class Lab:
+    def __init__(self, api: KubeApi, directory: Path) -> None:
+        self.api = api
+        self.time = FakeClock()
+        documents = list(yaml.safe_load_all((ROOT / "deploy/rbac/drain.yml").read_text()))
+        api.users = [User("runner", rules_from_manifest(documents), token="runner")]
+        self.kubeconfig = str(api.write_kubeconfig(directory / "kubeconfig", user="runner"))
+        api.store.add(make_node("n"), make_node("other"))
+
+    def cluster(self) -> Cluster:
+        return connect(Access(self.kubeconfig), sleep=lambda seconds: None)
+
+    def drain(self, **how: Any) -> dict[str, Any]:
+        with self.cluster() as cluster:
+            return drain(cluster, "n", how.pop("limits", LIMITS), clock=self.time.clock(), **how)
+
+    def release(self, **how: Any) -> dict[str, Any]:
+        with self.cluster() as cluster:
+            return release(cluster, "n", LIMITS, clock=self.time.clock(), **how)
+
+    def is_cordoned(self) -> bool:
+        return self.api.store.get("nodes", "n")["spec"].get("unschedulable") is True
+
+    def pods(self) -> set[str]:
+        return {pod["metadata"]["name"] for pod in self.api.store.all("pods")}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with KubeApi() as api:
+        yield Lab(api, tmp_path)
+
+
+def test_drain_and_release(lab: Lab) -> None:
+    lab.api.store.add(
+        make_pod("web", "n", empty_dir=True),
+        make_pod("agent", "n", owner="DaemonSet"),
+        make_pod("apiserver", "n", namespace="kube-system", mirror=True),
+        make_pod("done", "n", owner="Job", phase="Succeeded"),
+        make_pod("elsewhere", "other"),
+    )
+    assert lab.drain(check_mode=True)["evicted"] == ["default/web"]
+    assert not lab.is_cordoned()
+    result = lab.drain()
+    assert (result["changed"], result["cordoned"], result["evicted"]) == (True, True, ["default/web"])
+    assert lab.is_cordoned()
+    assert lab.pods() == {"agent", "apiserver", "done", "elsewhere"}
+    assert lab.drain()["changed"] is False
+    assert lab.release() == {"changed": True, "uncordoned": True}
+    assert not lab.is_cordoned()
+    assert CORDONED not in lab.api.store.get("nodes", "n")["metadata"]["annotations"]
+    assert lab.release()["changed"] is False
+
+
+def test_a_cordon_of_somebody_else_stays(lab: Lab) -> None:
+    lab.api.store.edit("nodes", "n", lambda node: node["spec"].update(unschedulable=True))
+    assert lab.drain()["cordoned"] is False
+    assert lab.release()["uncordoned"] is False
+    assert lab.is_cordoned()
+
+
+def test_a_budget_is_waited_for(lab: Lab) -> None:
+    lab.api.store.add(*(make_pod(name, "n", labels={"app": "web"}) for name in ("a", "b")))
+    lab.api.store.add(make_pdb("web", {"app": "web"}, allowed=1))
+
+    def replica_is_ready() -> None:
+        lab.api.store.edit(
+            "poddisruptionbudgets", "web", lambda item: item["status"].update(disruptionsAllowed=1), "default"
+        )
+
+    lab.time.events.append((20, replica_is_ready))
+    lab.drain()
+    assert lab.pods() == set()
+    assert 20 <= lab.time.time < 60
+    assert {item.status for item in lab.api.requests if item.path.endswith("/eviction")} == {201, 429}
+
+
+def test_a_budget_that_never_has_room_ends_in_a_name_and_a_node_that_works(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n", labels={"app": "web"}), make_pdb("web", {"app": "web"}, allowed=0))
+    with pytest.raises(DrainFailed) as caught:
+        lab.drain()
+    assert caught.value.reason == "drain_timeout"
+    assert "default/a" in str(caught.value)
+    assert "disruption budget" in str(caught.value)
+    assert lab.pods() == {"a"}
+    assert not lab.is_cordoned()
+
+
+def test_two_budgets_for_one_pod_are_named(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n", labels={"app": "web"}))
+    lab.api.store.add(make_pdb("x", {"app": "web"}, allowed=1), make_pdb("y", {"app": "web"}, allowed=1))
+    with pytest.raises(DrainFailed, match="more than one PodDisruptionBudget"):
+        lab.drain()
+
+
+@pytest.mark.parametrize(
+    ("pod", "allow"),
+    [
+        (make_pod("a", "n", owner=None), "evict_bare_pods"),
+        (make_pod("a", "n", empty_dir=True), "evict_local_data"),
+    ],
+)
+def test_what_would_be_lost_for_good_needs_a_word(lab: Lab, pod: dict[str, Any], allow: str) -> None:
+    lab.api.store.add(pod)
+    refusing = LIMITS._replace(evict_bare_pods=False, evict_local_data=False)
+    with pytest.raises(DrainFailed) as caught:
+        lab.drain(limits=refusing)
+    assert (caught.value.reason, lab.is_cordoned(), lab.pods()) == ("pods_not_evictable", False, {"a"})
+    lab.drain(limits=refusing._replace(**{allow: True}))
+    assert lab.pods() == set()
+
+
+def test_the_next_pod_of_the_same_name_is_not_evicted(lab: Lab) -> None:
+    lab.api.store.add(make_pod("db-0", "n", owner="StatefulSet"))
+
+    def moved() -> None:
+        lab.api.store.delete("pods", "db-0", "default")
+        again = make_pod("db-0", "other", owner="StatefulSet")
+        again["metadata"]["uid"] = "another"
+        lab.api.store.add(again)
+
+    lab.api.fail("POST", ".*/eviction", before=moved)
+    lab.drain()
+    assert lab.pods() == {"db-0"}
+
+
+def test_a_server_error_while_draining_gives_the_node_back(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    lab.api.fail("POST", ".*/eviction", status=403, times=None)
+    with pytest.raises(KubeError) as caught:
+        lab.drain()
+    assert (caught.value.reason, lab.is_cordoned()) == ("forbidden", False)
+
+
+def test_release_waits_until_the_node_is_ready(lab: Lab) -> None:
+    lab.drain()
+
+    def set_ready(status: str) -> None:
+        lab.api.store.edit("nodes", "n", lambda node: node["status"]["conditions"][3].update(status=status))
+
+    set_ready("False")
+    lab.time.events.append((15, lambda: set_ready("True")))
+    assert lab.release()["uncordoned"] is True
+    assert lab.time.time == 15
+    lab.drain()
+    set_ready("Unknown")
+    with pytest.raises(DrainFailed) as caught:
+        lab.release()
+    assert (caught.value.reason, lab.is_cordoned()) == ("node_not_ready", True)
+
+
+def test_as_a_task(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    options: dict[str, Any] = {"kubeconfig": lab.kubeconfig, "name": "n"}
+    assert run_action(node_drain, True, state="drained", **options)["evicted"] == ["default/a"]
+    assert run_action(node_drain, state="drained", **options)["changed"]
+    assert run_action(node_drain, state="released", **options)["uncordoned"]
+    missing = run_action(node_drain, state="drained", **{**options, "name": "gone"})
+    assert (missing["failed"], missing["reason"]) == (True, "not_found")
