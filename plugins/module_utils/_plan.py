@@ -238,17 +238,18 @@ def _write_ca(desired: Desired, directory: HostDirectory) -> Change:
 
 def _without_cri(containerd: Containerd) -> bool:
     # A configuration that the CRI plugin rejects leaves containerd running without it (runtime-facts §5).
-    return containerd.cri_reason == "cri_not_loaded"
+    # curl before 8 loses every second answer that says so, and only sees the call broken off.
+    return containerd.cri_reason in ("cri_not_loaded", "cri_unavailable")
 
 
 def _no_cri(containerd: Containerd) -> TrustError:
     if containerd.config.legacy:
         return _legacy(containerd, "containerd runs without its CRI")
     return TrustError(
-        f"{containerd.unit} runs without its CRI, so nothing can be pulled here",
-        reason="cri_not_loaded",
+        f"{containerd.unit} runs without its CRI, so nothing can be pulled here ({containerd.config.file.path})",
+        reason=containerd.cri_reason or "cri_not_loaded",
         path=containerd.config.file.path,
-        found=containerd.cri_error,
+        found=(containerd.cri_error or "").partition(" Next step:")[0],
         expected="a containerd that answers at its CRI",
         next_step=f"journalctl -u {containerd.unit} | grep 'failed to load plugin' tells why; without such a line look "
         f"for cri in disabled_plugins of {containerd.config.file.path}; mend it, restart containerd, run again",

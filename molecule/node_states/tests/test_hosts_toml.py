@@ -9,7 +9,7 @@ import pytest
 from tests.lab import pki
 from tests.lab.verify import nodes
 
-testinfra_hosts = ["ansible://by_hand"]
+testinfra_hosts = ["ansible://node1", "ansible://node3"]
 HOST_DIR = f"/etc/containerd/certs.d/{nodes.REGISTRY}"
 HOSTS_TOML = f"{HOST_DIR}/hosts.toml"
 SERVER = f'server = "https://{nodes.REGISTRY}"\n'
@@ -38,7 +38,9 @@ def test_a_file_that_names_no_ca(node, content, obeyed_by_1, obeyed_by_2) -> Non
         assert node.trust()["changed"] is False
 
 
-@pytest.mark.parametrize("content", [SERVER + 'ca = "site.pem"\n[host]\n', OWN_HOST + '  ca = ["site.pem"]\n'])
+@pytest.mark.parametrize(
+    "content", [SERVER + 'ca = "site.pem"\n[host]\n', OWN_HOST + '  ca = ["site.pem"]\n']
+)
 def test_a_file_that_leads_to_the_right_ca_is_accepted(node, content) -> None:
     node.put(HOSTS_TOML, content)
     node.put(f"{HOST_DIR}/site.pem", nodes.ca_pem())

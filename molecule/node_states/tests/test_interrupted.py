@@ -83,5 +83,7 @@ def test_the_evidence_for_a_restart(node, how) -> None:
     result = node.check()
     # 1.x tells what it runs with; of 2.x only the times are known.
     assert result["restart_due"] is (node.major == 2), result["restart_why"]
-    assert result["restart_evidence"]["process"]["pid"] == int(node.sh("systemctl show -P MainPID containerd"))
+    assert result["restart_evidence"]["process"]["pid"] == int(
+        node.sh("systemctl show -P MainPID containerd")
+    )
     assert result["in_sync"]

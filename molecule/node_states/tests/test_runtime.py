@@ -88,3 +88,17 @@ def test_another_run_holds_the_lock(node) -> None:
     node.sh("systemctl stop lock-holder")
     assert node.trust()["changed"]
     assert node.pulls()
+
+
+def test_a_configuration_for_another_containerd(node) -> None:
+    # 1.6 takes version 3 without a word, 1.7 says what it doesn't know.
+    node.put("/etc/containerd/config.toml", "version = 3\n")
+    assert "version" in node.refuses("config_broken")["found"]
+
+
+def test_a_containerd_without_its_cri(node) -> None:
+    # What Docker's package of containerd brings along.
+    node.put("/etc/containerd/config.toml", 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    node.sh("systemctl reset-failed containerd; systemctl restart containerd")
+    result = node.refuses(("cri_not_loaded", "cri_unavailable"))
+    assert "disabled_plugins" in result["next_step"]

@@ -159,11 +159,12 @@ def test_a_harmless_oddity_does_not_stop_a_node_in_sync():
         ((("/etc/containerd/config.toml", 7, "[x.mirrors]"),), "legacy_registry_config"),
     ],
 )
-def test_a_containerd_without_its_cri_is_no_success(legacy, reason):
-    runtime = replace(containerd(legacy=legacy), cri_error="unknown service", cri_reason="cri_not_loaded")
+@pytest.mark.parametrize("said", ["cri_not_loaded", "cri_unavailable"])
+def test_a_containerd_without_its_cri_is_no_success(legacy, reason, said):
+    runtime = replace(containerd(legacy=legacy), cri_error="unknown service", cri_reason=said)
     with pytest.raises(TrustError) as caught:
         plan(directory((PIN, "ca.crt")), runtime)
-    assert caught.value.reason == reason
+    assert caught.value.reason == (said if reason == "cri_not_loaded" else reason)
     restart = _plan.restart_verdict(runtime)
     verdict = _plan.judge(desired(), directory((PIN, "ca.crt")), runtime, restart)
     assert verdict.in_sync and not verdict.in_effect and "unknown service" in verdict.reasons[0]
