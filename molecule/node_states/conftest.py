@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node in a test's hands: lay a state out, call the collection, see what the runtime does; brought back afterwards."""
+"""A node in a test's hands: lay a state out, call the collection, see what the runtime does, and bring it back."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Node:
     def state(self) -> list[str]:
         """Every file that a run might touch, with its inode and times, and containerd's PID."""
         places = "/etc/containerd /etc/docker /etc/ssl /var/lib/nodetrust.harbor /var/lib/kubelet /opt"
-        script = f"find {places} -printf '%p %y %l %i %m %u %s %T@ %C@\n' 2>/dev/null; systemctl show -P MainPID containerd"
-        return sorted(self.sh(script).splitlines())
+        find = f"find {places} -printf '%p %y %l %i %m %u %s %T@ %C@\n' 2>/dev/null"
+        return sorted(self.sh(f"{find}; systemctl show -P MainPID containerd").splitlines())
 
     def trust(self, *flags: str, **options: Any) -> dict[str, Any]:
         registry = {"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem()}

@@ -9,7 +9,10 @@ import pytest
 testinfra_hosts = ["ansible://node2"]
 CONTAINERD_SOCKET = "unix:///run/containerd/containerd.sock"
 CRIO_SOCKET = "unix:///var/run/crio/crio.sock"
-LISTEN = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('/run/crio/crio.sock'); s.listen(); time.sleep(600)"
+LISTEN = (
+    "import socket, time; s = socket.socket(socket.AF_UNIX);"
+    "s.bind('/run/crio/crio.sock'); s.listen(); time.sleep(600)"
+)
 
 
 def other_runtime(node) -> None:
