@@ -9,7 +9,7 @@ name: cluster_nodes
 short_description: Hosts and groups from the nodes of Kubernetes clusters
 version_added: 0.1.0
 author:
-  - The nodetrust.harbor maintainers
+  - The nodetrust.harbor maintainers (@nodetrust)
 description:
   - Every node of the cluster is a host, so a node that somebody added last is not forgotten.
   - Hosts are the machines, never pods or services.

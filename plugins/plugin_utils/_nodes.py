@@ -55,7 +55,7 @@ def flatten(node: dict[str, Any], cluster: str, kept: Kept) -> dict[str, Any]:
     labels = {key: value for key, value in _dict(metadata.get("labels")).items() if isinstance(value, str)}
     annotations = _dict(metadata.get("annotations"))
     runtime = _text(info.get("containerRuntimeVersion"))
-    runtime_name, _, runtime_version = runtime.partition("://")
+    runtime_name, _sep, runtime_version = runtime.partition("://")
     roles = sorted(key.removeprefix(_ROLE) for key in labels if key.startswith(_ROLE))
     conditions = {
         _text(item.get("type")): _text(item.get("status")) for item in _list(status.get("conditions"))

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the cluster side costs for a large fleet, beside what cannot be done for less. Fails if it is too much.
@@ -130,7 +129,7 @@ def measure(directory: Path, api: KubeApi, rounds: int) -> bool:
     run(commands["warm"], output)
     api.requests.clear()
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
-    for _ in range(rounds):
+    for _round in range(rounds):
         for name, command in commands.items():
             before = len(api.requests)
             costs[name].append(run(command, output))

@@ -51,7 +51,7 @@ def _managed_fields() -> list[dict[str, Any]]:
             "cpu", "ephemeral-storage", "hugepages-1Gi", "hugepages-2Mi", "memory", "pods"
         ),
         "f:capacity": fields("cpu", "ephemeral-storage", "hugepages-1Gi", "hugepages-2Mi", "memory", "pods"),
-        "f:conditions": {f'k:{{"type":"{kind}"}}': condition for kind, *_ in _CONDITIONS},
+        "f:conditions": {f'k:{{"type":"{kind}"}}': condition for kind, *_rest in _CONDITIONS},
         "f:images": {},
         "f:nodeInfo": fields(
             "bootID", "containerRuntimeVersion", "kernelVersion", "kubeletVersion", "osImage"

@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - http.server's names
 
     def _user(self) -> User:
-        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        kind, _blank, token = self.headers.get("Authorization", "").partition(" ")
         for user in self.server.api.users:
             if token and kind.lower() == "bearer" and user.token == token and not user.expired:
                 return user

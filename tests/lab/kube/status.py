@@ -52,7 +52,7 @@ def unauthorized() -> StatusError:
 
 
 def forbidden(user: str, verb: str, resource: str, group: str, name: str, why: str = "") -> StatusError:
-    plain, _, sub = resource.partition("/")
+    plain, _slash, sub = resource.partition("/")
     target = f"{plain}.{group}" if group else plain
     label = f'{target} "{name}"' if name else target
     scope = f"{plain}/{sub}" if sub else plain

@@ -34,7 +34,7 @@ class Caller:
         context = ssl.create_default_context(cafile=str(api.authority.path))
         if certificate:
             context.load_cert_chain(*certificate)
-        host, _, port = api.url.removeprefix("https://").partition(":")
+        host, _colon, port = api.url.removeprefix("https://").partition(":")
         self.connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=10)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -68,11 +68,11 @@ def test_node_has_the_size_of_a_real_one() -> None:
 
 def test_pages_show_one_state_of_the_cluster(api: KubeApi, call: Caller) -> None:
     api.store.add(*(make_node(f"n{number}") for number in range(5)))
-    _, first = call("GET", f"{NODES}?limit=2")
+    _status, first = call("GET", f"{NODES}?limit=2")
     api.store.delete("nodes", "n3")
     api.store.add(make_node("n9"))
-    _, second = call("GET", f"{NODES}?limit=2&continue={first['metadata']['continue']}")
-    _, third = call("GET", f"{NODES}?limit=2&continue={second['metadata']['continue']}")
+    _status, second = call("GET", f"{NODES}?limit=2&continue={first['metadata']['continue']}")
+    _status, third = call("GET", f"{NODES}?limit=2&continue={second['metadata']['continue']}")
     names = [node["metadata"]["name"] for page in (first, second, third) for node in page["items"]]
     assert names == ["n0", "n1", "n2", "n3", "n4"]
     assert [page["metadata"].get("remainingItemCount") for page in (first, second, third)] == [3, 1, None]
@@ -83,7 +83,7 @@ def test_pages_show_one_state_of_the_cluster(api: KubeApi, call: Caller) -> None
 
 def test_expired_continue_offers_an_inconsistent_one(api: KubeApi, call: Caller) -> None:
     api.store.add(*(make_node(f"n{number}") for number in range(3)))
-    _, first = call("GET", f"{NODES}?limit=2")
+    _status, first = call("GET", f"{NODES}?limit=2")
     api.store.expire_lists()
     status, answer = call("GET", f"{NODES}?limit=2&continue={first['metadata']['continue']}")
     assert (status, answer["reason"]) == (410, "Expired")
@@ -170,9 +170,9 @@ def test_json_patch(api: KubeApi, call: Caller) -> None:
 
 def test_null_removes_a_label_and_an_empty_patch_keeps_the_version(api: KubeApi, call: Caller) -> None:
     api.store.add(make_node("one", labels={"a": "b"}))
-    _, node = call("PATCH", f"{NODES}/one", {"metadata": {"labels": {"a": None}}}, MERGE)
+    _status, node = call("PATCH", f"{NODES}/one", {"metadata": {"labels": {"a": None}}}, MERGE)
     assert "a" not in node["metadata"]["labels"]
-    _, again = call("PATCH", f"{NODES}/one", {"metadata": {"labels": {"a": None}}}, MERGE)
+    _status, again = call("PATCH", f"{NODES}/one", {"metadata": {"labels": {"a": None}}}, MERGE)
     assert again["metadata"]["resourceVersion"] == node["metadata"]["resourceVersion"]
 
 
@@ -241,7 +241,7 @@ def test_eviction_counts_against_the_budget(api: KubeApi, call: Caller) -> None:
     for name in ("a", "b"):
         api.store.add(make_pod(name, "one", labels={"app": "web"}))
     api.store.add(make_pod("other", "two"), make_pdb("web", {"app": "web"}, allowed=1))
-    _, answer = call("GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Done")
+    _status, answer = call("GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Done")
     assert [pod["metadata"]["name"] for pod in answer["items"]] == ["a", "b"]
 
     def evict(name: str, version: str = "policy/v1") -> tuple[int, Any]:
@@ -265,7 +265,7 @@ def test_faults_come_when_told_and_go(api: KubeApi, call: Caller) -> None:
     assert call("GET", NODES)[0] == 429
     assert call.last_headers["Retry-After"] == "1"
     assert call("GET", f"{NODES}/one")[0] == 200
-    assert [call("GET", NODES)[0] for _ in range(2)] == [429, 200]
+    assert [call("GET", NODES)[0] for _time in range(2)] == [429, 200]
 
 
 def test_a_body_without_a_type_is_json_except_in_a_patch(api: KubeApi, call: Caller) -> None:
@@ -275,6 +275,6 @@ def test_a_body_without_a_type_is_json_except_in_a_patch(api: KubeApi, call: Cal
 
 def test_create_and_delete(api: KubeApi, call: Caller, tmp_path: Path) -> None:
     node = make_node("one")
-    assert [call("POST", NODES, node)[0] for _ in range(2)] == [201, 409]
-    assert [call("DELETE", f"{NODES}/one")[0] for _ in range(2)] == [200, 404]
+    assert [call("POST", NODES, node)[0] for _time in range(2)] == [201, 409]
+    assert [call("DELETE", f"{NODES}/one")[0] for _time in range(2)] == [200, 404]
     assert json.loads(api.write_kubeconfig(tmp_path / "config").read_text())["current-context"] == "lab"

@@ -53,7 +53,7 @@ class Lab:
     def __init__(self, api: KubeApi, directory: Path) -> None:
         self.api = api
         self.time = FakeClock()
-        documents = list(yaml.safe_load_all((ROOT / "deploy/rbac/drain.yml").read_text()))
+        documents = yaml.safe_load((ROOT / "deploy/rbac/drain.yml").read_text())["items"]
         api.users = [User("runner", rules_from_manifest(documents), token="runner")]
         self.kubeconfig = str(api.write_kubeconfig(directory / "kubeconfig", user="runner"))
         api.store.add(make_node("n"), make_node("other"))
