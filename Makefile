@@ -45,7 +45,7 @@ format: venv  ## put Python files into the form that lint asks for
 	@ruff check --select I --fix .
 
 unit: venv  ## unit tests
-	@python -m pytest tests/unit
+	@python -m pytest -o cache_dir=.cache/pytest tests/unit
 
 sanity: venv  ## ansible-test sanity, in a copy outside the checkout
 	@python tests/tools/sanity.py

@@ -18,6 +18,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _program
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_errors import CriError
 
 NAMES = ("crictl", "curl")
+# A server that refuses at once also resets the stream, and curl 7.88 (Debian 12) then loses every second answer.
+_STREAM_RESET = 92
+_ANSWERS_LOST = 6  # in a row, before that is taken for the answer
 LOOK = 10.0  # seconds for a call that asks the runtime about itself only
 # sudo and systemd hand out short PATHs, and distributions keep crictl in places of their own
 EXTRA_PATH = (
@@ -131,6 +134,21 @@ class Curl(_Program):
         return True
 
     def _call(self, method: str, message: bytes, limit: float) -> bytes:
+        for _attempt in range(_ANSWERS_LOST):
+            output, headers = self._post(method, message, limit)
+            status = wire.status_of_headers(headers)
+            if status is not None or output.status != _STREAM_RESET:
+                break
+        if status is None:
+            words = f"the answer on {self.socket} is not gRPC"
+            if output.status:
+                words = f"error reading from server: {output.stderr.strip() or output.status}"
+            raise errors.refused(wire.GrpcStatus("Unavailable", words), self.socket, self.name)
+        if status.code != "OK":
+            raise errors.refused(status, self.socket, self.name)
+        return wire.unframe(output.stdout)
+
+    def _post(self, method: str, message: bytes, limit: float) -> tuple[_Output, str]:
         # headers and trailers come over a pipe: nothing is written, so a full disk is no obstacle
         read_end, write_end = os.pipe()
         with os.fdopen(read_end, "rb") as dump:
@@ -151,15 +169,7 @@ class Curl(_Program):
             finally:
                 os.close(write_end)
             headers = dump.read().decode("utf-8", "replace")
-        status = wire.status_of_headers(headers)
-        if status is None:
-            words = f"the answer on {self.socket} is not gRPC"
-            if output.status:
-                words = f"error reading from server: {output.stderr.strip() or output.status}"
-            raise errors.refused(wire.GrpcStatus("Unavailable", words), self.socket, self.name)
-        if status.code != "OK":
-            raise errors.refused(status, self.socket, self.name)
-        return wire.unframe(output.stdout)
+        return output, headers
 
 
 class Crictl(_Program):
