@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri, _cri_clients
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_wire as wire
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
 
@@ -342,3 +342,18 @@ def test_wait_ready_does_not_wait_for_what_will_not_come(node: Node, monkeypatch
     with pytest.raises(CriError) as caught:
         node.cri().wait_ready(60)
     assert caught.value.reason == "no_cri_client"
+
+
+@pytest.mark.parametrize(("lost", "code"), [(1, "Unimplemented"), (5, "Unimplemented"), (6, "Unavailable")])
+def test_an_answer_that_curl_lost_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, lost: int, code: str
+) -> None:
+    reset = _cri_clients._Output(92, b"", "curl: (92) HTTP/2 stream 0 was not closed cleanly")
+    answers = [(reset, "")] * lost + [
+        (_cri_clients._Output(0, b"", ""), "grpc-status: 12\r\ngrpc-message: no\r\n")
+    ]
+    client = _cri_clients.Curl("/usr/bin/curl", "/run/x.sock")
+    monkeypatch.setattr(client, "_post", lambda *args: answers.pop(0))
+    with pytest.raises(CriError) as caught:
+        client._call("v1.RuntimeService/Version", b"", 1)
+    assert caught.value.code == code
