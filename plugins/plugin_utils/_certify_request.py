@@ -107,7 +107,11 @@ def limit_losses(items: list[dict[str, Any]], at_most: int) -> None:
 
 
 def said_of_hosts(
-    hosts: Iterable[str], hostvars: Mapping[str, Any], items: Iterable[dict[str, Any]], report: Report, problem: str
+    hosts: Iterable[str],
+    hostvars: Mapping[str, Any],
+    items: Iterable[dict[str, Any]],
+    report: Report,
+    problem: str,
 ) -> dict[str, dict[str, Any]]:
     """For each host whether its node is certified now, why, and whether that should have been otherwise."""
     wished = {(item["context"], item["name"]): item["state"] for item in items}

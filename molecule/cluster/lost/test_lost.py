@@ -19,7 +19,6 @@ from tests.lab.verify import cluster, nodes
 
 testinfra_hosts = ["ansible://node4"]
 CONTROLLER = "10.89.77.1"
-CA_FILE = f"/etc/containerd/certs.d/{nodes.REGISTRY}/ca.crt"
 TAINTED = [f"{cluster.TAINT}:NoSchedule"]
 
 
@@ -85,15 +84,6 @@ def test_a_refused_pull_takes_the_certificate_and_the_next_proof_brings_it_back(
     assert cluster.marks("node4")[::2] == ("true", [])
 
 
-def test_drift_that_the_run_cures_is_none_in_the_end(host: Host) -> None:
-    lay(host, pki.make_ca("Another CA").pem, CA_FILE)
-    assert not nodes.witness(host, nodes.HELLO).startswith("sha256:")
-    code, said, _outcome = cluster.onboard()
-    assert code == 0, said
-    assert nodes.witness(host, nodes.HELLO).startswith("sha256:")
-    assert cluster.marks("node4")[::2] == ("true", [])
-
-
 def test_a_registry_that_is_down_takes_nobodys_certificate(hosts: Hosts) -> None:
     # Nothing listens there: a registry that is down looks the same.
     hosts.lead_astray()
@@ -104,18 +94,19 @@ def test_a_registry_that_is_down_takes_nobodys_certificate(hosts: Hosts) -> None
 
 
 def test_a_cluster_that_cannot_be_told_is_a_failure_although_the_node_is_trusted(tmp_path: Path) -> None:
-    label = cluster.node("node4")["metadata"]["labels"][cluster.LABEL]
     code, said, outcome = cluster.onboard("--limit", "node4", harbor_ca_kubeconfig=str(tmp_path / "none"))
     assert code != 0, said
     result = outcome["node4"]
     assert (result["proof"], result["ok"], result["reason"]) == ("proven", False, "not_certified")
     assert "kubeconfig" in result["msg"]
-    assert label == "true"
 
 
 def test_certification_can_be_left_out() -> None:
     asked = len(cluster.audit())
     code, said, outcome = cluster.onboard("--limit", "node4", harbor_ca_certify="never")
     assert code == 0, said
-    assert (outcome["node4"]["certified"], outcome["node4"]["certified_why"]) == (None, "harbor_ca_certify is never")
+    assert (outcome["node4"]["certified"], outcome["node4"]["certified_why"]) == (
+        None,
+        "harbor_ca_certify is never",
+    )
     assert [request["path"] for request in cluster.audit()[asked:]] == ["/api/v1/nodes"]

@@ -25,7 +25,9 @@ def test_the_late_node_is_tainted_and_the_old_one_is_not() -> None:
 
 def test_nobody_had_to_write_down_the_late_node() -> None:
     groups = cluster.groups()
-    assert groups["cluster_nodes"] == groups["uncertified"] == groups["runtime_containerd"] == {"node2", "node4"}
+    assert (
+        groups["cluster_nodes"] == groups["uncertified"] == groups["runtime_containerd"] == {"node2", "node4"}
+    )
     assert "certified" not in groups
 
 

@@ -23,7 +23,10 @@ def test_a_run_that_changes_nothing_writes_nothing(host: Host) -> None:
     assert cluster.writes(asked) == []
     assert outcome["node4"]["certified"] is True
     # One list for the inventory, one look at the node to certify.
-    assert [request["path"] for request in cluster.audit()[asked:]] == ["/api/v1/nodes", "/api/v1/nodes/node4"]
+    assert [request["path"] for request in cluster.audit()[asked:]] == [
+        "/api/v1/nodes",
+        "/api/v1/nodes/node4",
+    ]
 
 
 def test_what_has_not_joined_is_not_certified_and_that_is_said() -> None:

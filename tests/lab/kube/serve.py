@@ -42,7 +42,7 @@ def fill(api: KubeApi, directory: Path) -> None:
     objects = json.loads((directory / "objects.json").read_text())
     for kind, make in _MAKERS.items():
         for arguments in objects.get(kind, []):
-            api.store.add(make(**arguments))  # type: ignore[operator]  # one of three signatures
+            api.store.add(make(**arguments))
     for node in objects["nodes"]:
         name = node["name"]
         api.users.append(User(f"system:node:{name}", KUBELET, token=f"kubelet-{name}"))
