@@ -20,7 +20,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 # An inventory that does not load must not look like a run with nothing to do.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help venv demo test lint unit sanity docs build molecule format lab-packages changelog lock clean
+.PHONY: help venv demo test test-cluster scale lint unit sanity docs build molecule format lab-packages changelog lock clean
 
 help:  ## list the targets
 	@echo "nodetrust.harbor: make TARGET"
@@ -45,7 +45,7 @@ format: venv  ## put Python files into the form that lint asks for
 	@ruff check --select I --fix .
 
 unit: venv  ## unit tests
-	@python -m pytest -o cache_dir=.cache/pytest tests/unit
+	@python -m pytest -o cache_dir=.cache/pytest tests/unit tests/cluster
 
 sanity: venv  ## ansible-test sanity, in a copy outside the checkout
 	@python tests/tools/sanity.py
@@ -58,6 +58,12 @@ build: venv  ## build the tarball, install it into an empty place and use it fro
 
 molecule: lab-packages venv  ## every scenario on real nodes
 	@tests/tools/with-lab tests/tools/molecule
+
+test-cluster: venv  ## the same tests as against the lab's API server, against yours: KUBECONFIG=path make test-cluster
+	@tests/tools/test-cluster
+
+scale: venv  ## what 5,000 nodes cost, as ratios; fails if it is too much (some minutes)
+	@python tests/scale/inventory.py
 
 lab-packages:  ## the lab's system packages: names what is missing, then installs it (root, apt)
 	@tests/tools/lab-packages

@@ -20,7 +20,9 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certification im
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import EFFECTS, STATES, Marks, Wish
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request import (
     items_from_hosts,
+    limit_losses,
     marks_from,
+    said_of_hosts,
     wishes_from,
 )
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
@@ -86,21 +88,25 @@ class ActionModule(ActionBase):
             ARGUMENT_SPEC, mutually_exclusive=[("nodes", "hosts")], required_one_of=[("nodes", "hosts")]
         )
         report = Report()
+        hosts, hostvars = options["hosts"], (task_vars or {}).get("hostvars", {})
         try:
             marks = marks_from(options)
-            if options["hosts"] is not None:
-                options["nodes"] = items_from_hosts(
-                    options["hosts"], (task_vars or {})["hostvars"], options["uncertify_at_most"]
-                )
+            if hosts is not None:
+                options["nodes"] = items_from_hosts(hosts, hostvars)
+                limit_losses(options["nodes"], options["uncertify_at_most"])
             for context, wishes in wishes_from(options, datetime.now(timezone.utc)).items():
                 self._certify(options, context, wishes, marks, report)
         except TrustError as exc:
             # What was done before the failure is said too: nobody should have to guess.
-            return {**result, **self._said(report), "failed": True, "msg": str(exc), **exc.facts()}
-        result.update(self._said(report))
+            result.update(self._said(report), failed=True, msg=str(exc), **exc.facts())
+        else:
+            result.update(self._said(report))
         if report.failed:
             names = ", ".join(item["name"] for item in report.failed)
             result.update(failed=True, msg=f"Not certified: {names}. {report.failed[0]['msg']}")
+        if hosts is not None:
+            problem = result["msg"] if result.get("failed") and not report.failed else ""
+            result["hosts"] = said_of_hosts(hosts, hostvars, options["nodes"] or [], report, problem)
         if report.missing:
             result["warnings"] = [f"not in the cluster, so not marked: {', '.join(report.missing)}"]
         return result

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drain a node, or give it back. The contract stands in the module file of the same name."""
+"""Cordon or drain a node, or give it back. The contract stands in the module file of the same name."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import Limits, drain, release
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import (
+    Limits,
+    cordon,
+    drain,
+    release,
+)
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["drained", "released"], "required": True},
+    "state": {"type": "str", "choices": ["cordoned", "drained", "released"], "required": True},
     "timeout": {"type": "float", "default": 300.0},
     "interval": {"type": "float", "default": 5.0},
     "evict_bare_pods": {"type": "bool", "default": False},
@@ -47,10 +52,14 @@ class ActionModule(ActionBase):
             options["evict_bare_pods"],
             options["evict_local_data"],
         )
-        job = drain if options["state"] == "drained" else release
+        node, check_mode = options["name"], self._task.check_mode
         try:
             with connect(access) as cluster:
-                done = job(cluster, options["name"], limits, check_mode=self._task.check_mode)
+                if options["state"] == "cordoned":
+                    done = cordon(cluster, node, check_mode=check_mode)
+                else:
+                    job = drain if options["state"] == "drained" else release
+                    done = job(cluster, node, limits, check_mode=check_mode)
         except TrustError as exc:
             return {**result, "changed": False, "failed": True, "msg": str(exc), **exc.facts()}
         return {**result, **done}

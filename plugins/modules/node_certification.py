@@ -217,6 +217,21 @@ failures:
   returned: always
   type: list
   elements: dict
+hosts:
+  description: For each of O(hosts) what its node says now.
+  returned: with O(hosts)
+  type: dict
+  contains:
+    certified:
+      description: Whether it is certified; none if it is no node of a cluster.
+      type: bool
+    why:
+      description: In words.
+      type: str
+    failed:
+      description: Whether it should have been marked and was not.
+      type: bool
+  sample: {worker-3: {certified: true, why: proved by a pull, failed: false}}
 reason:
   description: Stable name of what went wrong, such as V(forbidden), V(unreachable) or V(nothing_proved).
   returned: failure

@@ -10,6 +10,7 @@ module: node_drain
 short_description: Empty a node before its runtime restarts, and give it back afterwards
 version_added: 0.1.0
 description:
+  - V(cordoned) keeps new pods away and leaves those that run.
   - V(drained) cordons the node and evicts its pods. PodDisruptionBudgets are respected. An eviction that a budget
     refuses is asked for again until O(timeout). No pod is ever deleted past its budget.
   - Pods of DaemonSets, mirror pods and finished pods stay.
@@ -36,9 +37,9 @@ options:
     type: str
     required: true
   state:
-    description: Whether to empty the node or to give it back.
+    description: Whether to keep new pods away, to empty the node too, or to give it back.
     type: str
-    choices: [drained, released]
+    choices: [cordoned, drained, released]
     required: true
   timeout:
     description: Seconds until a drain, or the wait for the node to be Ready, fails.
@@ -88,16 +89,16 @@ EXAMPLES = r"""
 RETURN = r"""
 cordoned:
   description: Whether this call cordoned the node.
-  returned: O(state=drained)
+  returned: O(state=cordoned) or O(state=drained)
   type: bool
 evicted:
   description: The pods that were evicted, or in check mode would be.
-  returned: O(state=drained)
+  returned: O(state=cordoned) or O(state=drained)
   type: list
   elements: str
 left:
   description: The pods that stay by their nature.
-  returned: O(state=drained)
+  returned: O(state=cordoned) or O(state=drained)
   type: list
   elements: str
 uncordoned:

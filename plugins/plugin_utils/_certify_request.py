@@ -15,6 +15,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import parse_pin
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import FILES, TRUST
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certification import Report
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import Marks, Wish
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import IN_CLUSTER
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
@@ -66,14 +67,13 @@ def wishes_from(options: dict[str, Any], now: datetime) -> dict[str | None, list
     return wishes
 
 
-def items_from_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any], at_most: int) -> list[dict[str, Any]]:
+def items_from_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The nodes behind hosts, as the inventory plugin described them and the role left its outcome.
 
     Only a pull that was refused for its trust takes a certificate away. When the registry is down, or the
     run stopped for another reason, nothing is known about a node's trust and it keeps what it has.
     """
     items: list[dict[str, Any]] = []
-    lost: list[str] = []
     for host in hosts:
         known = hostvars[host]
         node, result = known.get("cluster_node"), known.get("harbor_ca_result")
@@ -89,8 +89,13 @@ def items_from_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any], at_most:
             ]
             items.append({**item, "state": CERTIFIED, "registries": registries})
         elif any(pull.get("reason") in TRUST | FILES for pull in result.get("pulls") or []):
-            lost.append(node["name"])
             items.append({**item, "state": UNCERTIFIED})
+    return items
+
+
+def limit_losses(items: list[dict[str, Any]], at_most: int) -> None:
+    """Refuse to take away so many certificates at once that the registry must be at fault."""
+    lost = [item["name"] for item in items if item["state"] == UNCERTIFIED]
     if len(lost) > 1 and len(lost) * 100 > at_most * len(items):
         raise InvalidRequest(
             "So many nodes lost their proof in one run that the registry is more likely at fault than they.",
@@ -99,7 +104,42 @@ def items_from_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any], at_most:
             expected=f"at most {at_most} percent",
             next_step="look at the certificate that the registry serves; raise uncertify_at_most if it is right",
         )
-    return items
+
+
+def said_of_hosts(
+    hosts: Iterable[str],
+    hostvars: Mapping[str, Any],
+    items: Iterable[dict[str, Any]],
+    report: Report,
+    problem: str,
+) -> dict[str, dict[str, Any]]:
+    """For each host whether its node is certified now, why, and whether that should have been otherwise."""
+    wished = {(item["context"], item["name"]): item["state"] for item in items}
+    said = {}
+    for host in hosts:
+        node = hostvars[host].get("cluster_node")
+        if not node:
+            said[host] = _said(None, "no node of a cluster, as far as the inventory knows")
+            continue
+        context = None if node["cluster"] == IN_CLUSTER else node["cluster"]
+        state = wished.get((context, node["name"]))
+        before = node.get("certification", {}).get("state") == CERTIFIED
+        failure = next((item["msg"] for item in report.failed if item["name"] == node["name"]), problem)
+        if state is None:
+            said[host] = _said(before, "as before: this run neither proved nor disproved its trust")
+        elif failure:
+            said[host] = _said(before, failure, failed=True)
+        elif node["name"] in report.missing:
+            said[host] = _said(False, "no longer in the cluster")
+        elif state == CERTIFIED:
+            said[host] = _said(True, "proved by a pull")
+        else:
+            said[host] = _said(False, "its pull was refused")
+    return said
+
+
+def _said(certified: bool | None, why: str, failed: bool = False) -> dict[str, Any]:
+    return {"certified": certified, "why": why, "failed": failed}
 
 
 def _registries(node: str, items: Iterable[dict[str, Any]]) -> dict[str, list[str]]:

@@ -104,6 +104,12 @@ def _set_cordon(cluster: Cluster, node: str, on: bool, check_mode: bool) -> bool
     raise AssertionError("the last attempt returns or raises")
 
 
+def cordon(cluster: Cluster, node: str, *, check_mode: bool = False) -> dict[str, Any]:
+    """Keep new pods away from a node and leave those that run."""
+    changed = _set_cordon(cluster, node, True, check_mode)
+    return {"changed": changed, "cordoned": changed, "evicted": [], "left": []}
+
+
 def drain(
     cluster: Cluster, node: str, limits: Limits, *, check_mode: bool = False, clock: Clock | None = None
 ) -> dict[str, Any]:

@@ -114,6 +114,16 @@ def _budgets(store: Store, pod: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def patch_budget_status(
+    store: Store, name: str, namespace: str, content_type: str, patch: Any
+) -> dict[str, Any]:
+    """What the disruption controller does when other replicas become Ready, or are lost."""
+    with store.lock:
+        old = store.get("poddisruptionbudgets", name, namespace)
+        new = {**old, "status": patches.apply(content_type, old, patch)["status"]}
+        return store.replace("poddisruptionbudgets", old, {**new, "metadata": dict(old["metadata"])})
+
+
 def evict(store: Store, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
     """Delete a pod if its disruption budget allows that, and count it there."""
     if (body.get("apiVersion"), body.get("kind")) != ("policy/v1", "Eviction"):

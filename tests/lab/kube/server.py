@@ -122,6 +122,8 @@ _ROUTES = [
            _LIST_PARAMETERS, "policy"),
     _route("GET", f"{_BUDGETS}{_NAMESPACE}/poddisruptionbudgets", "list", "poddisruptionbudgets",
            _LIST_PARAMETERS, "policy"),
+    _route("PATCH", f"{_BUDGETS}{_NAMESPACE}/poddisruptionbudgets/(?P<name>{_NAME})/status", "patch",
+           "poddisruptionbudgets/status", _PATCH_PARAMETERS, "policy"),
     _route("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "create",
            "selfsubjectaccessreviews", _PATCH_PARAMETERS, "authorization.k8s.io"),
 ]  # fmt: skip
@@ -339,6 +341,8 @@ class _Handler(BaseHTTPRequestHandler):
             item = store.get(resource, name, namespace)
         elif route.verb == "delete":
             item = store.delete(resource, name, namespace)
+        elif resource == "poddisruptionbudgets/status":
+            item = actions.patch_budget_status(store, name, namespace, content_type, body)
         elif route.verb == "patch":
             item = actions.patch_node(store, user, name, resource.partition("/")[2], content_type, body)
         elif resource == "nodes":

@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "harbor_ca"
 PLAYBOOKS = ROOT / "playbooks"
 # Variables of the playbook, described in its head; the role knows nothing of them.
-PLAYBOOK_VARIABLES = {"harbor_ca_nodes", "harbor_ca_serial", "harbor_ca_result_file"}
+PLAYBOOK_VARIABLES = {
+    f"harbor_ca_{name}"
+    for name in ("nodes", "serial", "result_file", "certify", "label", "taint", "condition")
+}
 NOT_VARIABLES = {"harbor_ca"}  # the role's own name
 
 

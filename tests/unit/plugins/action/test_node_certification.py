@@ -262,8 +262,10 @@ def test_names_that_the_server_refuses_are_failures_of_that_node(lab: Lab) -> No
 
 def outcome(name: str, **result: Any) -> dict[str, Any]:
     registries = [{"registry": "harbor.example.com", "expected_fingerprints": [PIN]}]
+    uid = make_node(name)["metadata"]["uid"]
+    state = "uncertified" if name in ("a", "b") else "certified"
     return {
-        "cluster_node": {"name": name, "cluster": "lab", "uid": make_node(name)["metadata"]["uid"]},
+        "cluster_node": {"name": name, "cluster": "lab", "uid": uid, "certification": {"state": state}},
         "harbor_ca_result": {"ok": True, "proof": "proven", "pulls": [], "registries": registries, **result},
     }
 
@@ -305,7 +307,31 @@ class TestHosts:
         ]
         assert [lab.label(name) for name in names] == ["true", None, *["true"] * 5]
         assert lab.taints("b") == ["nodetrust.harbor/unproven"]
+        assert {host: said["certified"] for host, said in result["hosts"].items()} == {
+            "a.lab": True, "b.lab": False, **dict.fromkeys(("c.lab", "d.lab", "e.lab", "f.lab", "g.lab"), True),
+            "static": None,
+        }  # fmt: skip
+        assert {said["failed"] for said in result["hosts"].values()} == {False}
         assert not self.run(lab, hostvars)["changed"]
+
+    def test_a_host_learns_that_its_node_could_not_be_marked(self, lab: Lab) -> None:
+        lab.api.store.add(make_node("a"), make_node("b"))
+        hostvars = {name: outcome(name) for name in ("a", "b", "late")}
+        lab.api.fail("PATCH", f"{NODES}/a", status=422, times=None)
+        said = self.run(lab, hostvars)["hosts"]
+        assert (said["a"]["certified"], said["a"]["failed"]) == (False, True)
+        assert "422" in said["a"]["why"]
+        assert (said["b"]["certified"], said["b"]["failed"]) == (True, False)
+        assert said["late"] == {"certified": False, "why": "no longer in the cluster", "failed": False}
+
+    def test_all_hosts_learn_that_the_cluster_does_not_answer(self, lab: Lab) -> None:
+        lab.api.store.add(make_node("a"))
+        hostvars = {"a": outcome("a"), "b": outcome("b", proof="none")}
+        lab.api.stop()
+        result = self.run(lab, hostvars)
+        assert (result["failed"], result["reason"]) == (True, "unreachable")
+        assert result["hosts"]["a"]["failed"] and result["hosts"]["a"]["why"] == result["msg"]
+        assert not result["hosts"]["b"]["failed"], "there was nothing to say about it"
 
     def test_a_registry_that_is_wrong_does_not_taint_the_cluster(self, lab: Lab) -> None:
         lab.api.store.add(*(make_node(name) for name in "abc"))

@@ -200,6 +200,17 @@ def test_release_waits_until_the_node_is_ready(lab: Lab) -> None:
     assert (caught.value.reason, lab.is_cordoned()) == ("node_not_ready", True)
 
 
+def test_a_cordon_alone_moves_no_pod(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    options: dict[str, Any] = {"kubeconfig": lab.kubeconfig, "name": "n"}
+    assert run_action(node_drain, True, state="cordoned", **options)["cordoned"]
+    assert not lab.is_cordoned()
+    assert run_action(node_drain, state="cordoned", **options)["cordoned"]
+    assert (lab.is_cordoned(), lab.pods()) == (True, {"a"})
+    assert not run_action(node_drain, state="cordoned", **options)["changed"]
+    assert run_action(node_drain, state="released", **options)["uncordoned"]
+
+
 def test_as_a_task(lab: Lab) -> None:
     lab.api.store.add(make_pod("a", "n"))
     options: dict[str, Any] = {"kubeconfig": lab.kubeconfig, "name": "n"}
