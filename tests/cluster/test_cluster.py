@@ -172,7 +172,7 @@ def test_cordon_and_drain(cluster: Cluster) -> None:
 
 
 def test_the_inventory_finds_them_by_label_page_by_page(cluster: Cluster, tmp_path: Path) -> None:
-    names = {cluster.add([]) for _ in range(3)}
+    names = {cluster.add([]) for _time in range(3)}
     certify(cluster, min(names))
     (tmp_path / "fleet.yml").write_text(
         json.dumps(
