@@ -102,15 +102,20 @@ def test_a_process_is_found_with_its_start_and_options(tmp_path):
     import time
 
     before = time.time()
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None and child.stdout is not None
     try:
-        found = [process for process in _node.processes("sleep") if process.pid == child.pid]
+        # Its answer says that it runs: the kernel lets the parent go on before it has renamed the child.
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        found = [process for process in _node.processes("cat") if process.pid == child.pid]
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
     assert len(found) == 1
     assert before - 1 < found[0].started < time.time() + 1
-    assert found[0].argv == ("sleep", "60")
+    assert found[0].argv == ("cat", "-")
 
 
 @pytest.mark.parametrize(
