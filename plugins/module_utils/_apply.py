@@ -17,18 +17,36 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _node
-from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Containerd
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
-from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import Change, Plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change
 
 STATE_DIR = "/var/lib/nodetrust.harbor"
 RECORD = os.path.join(STATE_DIR, "previous.json")
 BACKUP_SUFFIX = ".before-nodetrust"
 _RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Before:
+    """What one step found: enough to undo it.
+
+    step: the kind of the change. new_parent: the step made the directory, so it goes with the file.
+    after: SHA-256 of what the step wrote, in hexadecimal digits.
+    """
+
+    state: _node.FileState
+    step: str
+    new_parent: bool = False
+    after: str | None = None
+
+    @property
+    def path(self) -> str:
+        return self.state.path
 
 
 @contextlib.contextmanager
@@ -59,25 +77,6 @@ def only_one() -> Iterator[None]:
         os.close(handle)
 
 
-def complete(plan: Plan, containerd: Containerd) -> list[Change]:
-    """The plan's steps with the new configuration written out and accepted by containerd's own parser.
-
-    Check mode does this too: a step that could not be carried out is told before, not after.
-    """
-    return [
-        Change(
-            change.kind,
-            change.path,
-            change.summary,
-            _containerd.with_config_path(containerd),
-            change.registry,
-        )
-        if change.kind == "config"
-        else change
-        for change in plan.changes
-    ]
-
-
 def apply(changes: list[Change]) -> str | None:
     """Carry out the steps, all or none.
 
@@ -87,25 +86,26 @@ def apply(changes: list[Change]) -> str | None:
     Raises:
         TrustError: a step failed; those before it have been taken back.
     """
-    before = [_node.read_state(change.path) for change in changes]
-    _remember(before, changes)
-    done: list[_node.FileState] = []
+    before = [_before(change) for change in changes]
+    _remember(before)
+    done: list[Before] = []
     backup = None
     try:
-        for change, state in zip(changes, before):
-            done.append(state)
+        for change, found in zip(changes, before):
+            state = found.state
+            done.append(found)
             if change.kind == "config" and state.content is not None:
                 backup = change.path + BACKUP_SUFFIX
                 _node.write_whole(backup, state.content, state.mode, state)
             _step(change, state)
     except TrustError:
-        for state in reversed(done):
-            _put_back(state)
+        for found in reversed(done):
+            _put_back(found)
         raise
     return backup
 
 
-def previous() -> list[_node.FileState]:
+def previous() -> list[Before]:
     """What the last change on this node replaced; nothing if there was none or it was taken back already.
 
     Raises:
@@ -115,7 +115,7 @@ def previous() -> list[_node.FileState]:
     if state.content is None:
         return []
     try:
-        return [_state_from(item) for item in _files_of(state.content)]
+        return [_before_from(item) for item in _files_of(state.content)]
     except (ValueError, KeyError, TypeError) as exc:
         raise TrustError(
             "the record of the last change can't be read",
@@ -132,28 +132,27 @@ def edited_since() -> list[str]:
 
     To bring such a file back would undo somebody else's work.
     """
-    state = _node.read_state(RECORD, limit=64 << 20)
     edited = []
-    for item in _files_of(state.content) if state.content is not None else []:
-        now = _node.read_state(item["path"])
-        if item["kind"] == "directory" or not _differs(_state_from(item), now):
+    for found in previous():
+        now = _node.read_state(found.path)
+        if found.state.kind == "directory" or not _differs(found.state, now):
             continue
         digest = None if now.content is None else hashlib.sha256(now.content).hexdigest()
-        if digest != item.get("after"):
-            edited.append(item["path"])
+        if digest != found.after:
+            edited.append(found.path)
     return edited
 
 
-def bring_back(states: list[_node.FileState]) -> None:
+def bring_back(remembered: list[Before]) -> None:
     """Make the files what they were, and forget the record."""
-    for state in reversed(states):
-        _put_back(state)
+    for found in reversed(remembered):
+        _put_back(found)
     _node.remove_file(RECORD)
 
 
-def differing(states: list[_node.FileState]) -> list[_node.FileState]:
+def differing(remembered: list[Before]) -> list[Before]:
     """Those of the remembered files that are something else now."""
-    return [state for state in states if _differs(state, _node.read_state(state.path))]
+    return [found for found in remembered if _differs(found.state, _node.read_state(found.path))]
 
 
 def diff(changes: list[Change]) -> list[dict[str, str]]:
@@ -186,8 +185,8 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
     return shown
 
 
-def diff_back(states: list[_node.FileState]) -> list[dict[str, str]]:
-    return [{"prepared": f"{state.path}: back to what it was ({state.kind})\n"} for state in states]
+def diff_back(remembered: list[Before]) -> list[dict[str, str]]:
+    return [{"prepared": f"{found.path}: back to what it was ({found.state.kind})\n"} for found in remembered]
 
 
 def _step(change: Change, state: _node.FileState) -> None:
@@ -201,22 +200,26 @@ def _step(change: Change, state: _node.FileState) -> None:
         _node.remove_directory_if_empty(change.path)
 
 
-def _put_back(state: _node.FileState) -> None:
+def _before(change: Change) -> Before:
+    parent = os.path.dirname(change.path)
+    return Before(
+        state=_node.read_state(change.path),
+        step=change.kind,
+        new_parent=change.kind == "write" and not os.path.isdir(parent),
+        after=None if change.content is None else hashlib.sha256(change.content).hexdigest(),
+    )
+
+
+def _put_back(found: Before) -> None:
+    state = found.state
     if not _differs(state, _node.read_state(state.path)):
         return
     if state.kind == "directory":
         _node.make_directories(state.path)
         return
     _node.bring_back(state)
-    if state.kind == "absent":
-        _remove_empty_parents(state.path)
-
-
-def _remove_empty_parents(path: str) -> None:
-    """Our own host directory goes with the last file in it; certs.d itself stays."""
-    parent = os.path.dirname(path)
-    if os.path.dirname(parent) == _containerd.CERTS_DIR:
-        _node.remove_directory_if_empty(parent)
+    if found.new_parent:
+        _node.remove_directory_if_empty(os.path.dirname(state.path))
 
 
 def _differs(old: _node.FileState, now: _node.FileState) -> bool:
@@ -225,26 +228,30 @@ def _differs(old: _node.FileState, now: _node.FileState) -> bool:
     return (old.kind, old.content, old.target) != (now.kind, now.content, now.target)
 
 
-def _remember(states: list[_node.FileState], changes: list[Change]) -> None:
+def _remember(found: list[Before]) -> None:
     record = {
         "format": _RECORD_FORMAT,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "files": [
-            {
-                "path": state.path,
-                "kind": state.kind,
-                "content": None if state.content is None else base64.b64encode(state.content).decode("ascii"),
-                "mode": state.mode,
-                "uid": state.uid,
-                "gid": state.gid,
-                "target": state.target,
-                "after": None if change.content is None else hashlib.sha256(change.content).hexdigest(),
-            }
-            for state, change in zip(states, changes)
-        ],
+        "files": [_as_dict(one) for one in found],
     }
     _node.make_directories(STATE_DIR)
     _node.write_whole(RECORD, json.dumps(record, indent=1).encode("ascii"), 0o600)
+
+
+def _as_dict(found: Before) -> dict[str, Any]:
+    state = found.state
+    return {
+        "path": state.path,
+        "kind": state.kind,
+        "content": None if state.content is None else base64.b64encode(state.content).decode("ascii"),
+        "mode": state.mode,
+        "uid": state.uid,
+        "gid": state.gid,
+        "target": state.target,
+        "step": found.step,
+        "new_parent": found.new_parent,
+        "after": found.after,
+    }
 
 
 def _files_of(record: bytes) -> list[dict[str, Any]]:
@@ -255,9 +262,9 @@ def _files_of(record: bytes) -> list[dict[str, Any]]:
     return files
 
 
-def _state_from(item: dict[str, Any]) -> _node.FileState:
+def _before_from(item: dict[str, Any]) -> Before:
     content = item["content"]
-    return _node.FileState(
+    state = _node.FileState(
         path=item["path"],
         kind=item["kind"],
         content=None if content is None else base64.b64decode(content),
@@ -266,6 +273,7 @@ def _state_from(item: dict[str, Any]) -> _node.FileState:
         gid=item["gid"],
         target=item["target"],
     )
+    return Before(state, item["step"], item["new_parent"], item["after"])
 
 
 def _summary(content: bytes | None) -> str:

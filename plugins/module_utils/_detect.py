@@ -7,33 +7,27 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from dataclasses import dataclass
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime, is_socket
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
 
-# Where each runtime listens. Docker is found by its own socket and by cri-dockerd's.
-SOCKETS = {
-    "containerd": ("/run/containerd/containerd.sock",),
+# Known by their sockets, so that they are named, and not managed.
+_UNMANAGED = {
     "crio": ("/run/crio/crio.sock",),
     "docker": ("/run/cri-dockerd.sock", "/run/docker.sock"),
     "k3s": ("/run/k3s/containerd/containerd.sock",),
     "k0s": ("/run/k0s/containerd.sock",),
     "microk8s": ("/var/snap/microk8s/common/run/containerd.sock",),
 }
-SUPPORTED = ("containerd",)
 
 _KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
 _ENDPOINT = re.compile(
     r"^[^#\n]*container-?runtime-?endpoint[\"']?\s*[=:]\s*[\"']?([^\s\"']+)", re.IGNORECASE | re.MULTILINE
 )
-_INSTALLED = {
-    "containerd": ("/usr/bin/containerd", "/usr/local/bin/containerd"),
-    "docker": ("/usr/bin/dockerd",),
-}
 
 
 @dataclass(frozen=True)
@@ -45,16 +39,21 @@ class Found:
     why: str
 
 
-def detect(wanted: str = "auto") -> Found:
-    """Find the runtime that pulls images here.
+def detect(wanted: str, timeout: float) -> tuple[Runtime, str]:
+    """Find the runtime that pulls images here, and ask it.
 
     Parameters:
         wanted: a runtime's name, or auto.
+        timeout: seconds that one pull may take.
+
+    Returns:
+        The runtime, and what decided.
 
     Raises:
         TrustError: none runs, several run and nothing says which one counts, or it isn't supported.
     """
-    return decide(wanted, kubelet_endpoint(), listening(), installed())
+    found = decide(wanted, kubelet_endpoint(), listening(), installed())
+    return RUNTIMES[found.name].observe(found.socket, timeout), found.why
 
 
 def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: list[str]) -> Found:
@@ -64,14 +63,14 @@ def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: l
     if kubelet:
         socket = kubelet.partition("://")[2] or kubelet
         socket = re.sub(r"^/var/run/", "/run/", socket)
-        for name, sockets in SOCKETS.items():
+        for name, sockets in sockets_of_all().items():
             if socket in sockets:
                 return _supported(_running(name, running, present), f"kubelet is pointed at {socket}")
         raise TrustError(
             f"kubelet pulls through {socket}, which belongs to no runtime known here",
             reason="unknown_runtime",
             path=socket,
-            expected=f"one of {', '.join(item for sockets in SOCKETS.values() for item in sockets)}",
+            expected=f"one of {', '.join(item for sockets in sockets_of_all().values() for item in sockets)}",
             next_step="set the runtime option if this is one of the known runtimes at another address",
         )
     if len(running) > 1:
@@ -102,22 +101,25 @@ def kubelet_endpoint() -> str | None:
     return None
 
 
+def sockets_of_all() -> dict[str, tuple[str, ...]]:
+    return {**{name: runtime.sockets for name, runtime in RUNTIMES.items()}, **_UNMANAGED}
+
+
 def listening() -> dict[str, str]:
-    """The runtimes whose socket is there. A socket file without a listener is told by the runtime's own check."""
+    """The runtimes that listen, each with its socket."""
     found = {}
-    for name, sockets in SOCKETS.items():
-        for socket in sockets:
-            try:
-                if stat.S_ISSOCK(os.stat(socket).st_mode):
-                    found[name] = socket
-                    break
-            except OSError:
-                continue
+    for name, runtime in RUNTIMES.items():
+        socket = runtime.listening()
+        if socket is not None:
+            found[name] = socket
+    for name, sockets in _UNMANAGED.items():
+        for socket in filter(is_socket, sockets):
+            found.setdefault(name, socket)
     return found
 
 
 def installed() -> list[str]:
-    return [name for name, paths in _INSTALLED.items() if any(os.path.exists(path) for path in paths)]
+    return [name for name, runtime in RUNTIMES.items() if runtime.installed()]
 
 
 def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
@@ -129,19 +131,19 @@ def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
         f"{name} doesn't run here",
         reason="no_runtime",
         found=[f"{other} at {socket}" for other, socket in running.items()] or "no runtime that listens",
-        expected=f"{name} at {', '.join(SOCKETS.get(name, ()))}",
+        expected=f"{name} at {', '.join(sockets_of_all().get(name, ()))}",
         next_step=f"install and start {name}, or name the runtime that this node has",
     )
 
 
 def _supported(found: Found, why: str) -> Found:
-    if found.name not in SUPPORTED:
+    if found.name not in RUNTIMES:
         raise TrustError(
             f"this node pulls with {found.name}, which this version can't manage",
             reason="unsupported_runtime",
             path=found.socket,
             found=f"{found.name} ({why})",
-            expected=f"one of {', '.join(SUPPORTED)}",
+            expected=f"one of {', '.join(RUNTIMES)}",
             next_step="see the table of supported runtimes in the README",
         )
     return Found(found.name, found.socket, why)
@@ -151,7 +153,7 @@ def _stopped(name: str) -> TrustError:
     return TrustError(
         f"{name} is installed but doesn't run: what it would read can't be asked of it, and nothing can be proved",
         reason="runtime_stopped",
-        found=f"no socket at {', '.join(SOCKETS[name])}",
+        found=f"no socket at {', '.join(sockets_of_all()[name])}",
         expected=f"a running {name}",
         next_step=f"systemctl start {name}; journalctl -u {name} tells why it stopped; then run again",
     )
@@ -164,6 +166,6 @@ def _none(present: list[str]) -> TrustError:
         "no container runtime was found",
         reason="no_runtime",
         found=f"installed but stopped: {', '.join(present)}" if present else "no socket of any known runtime",
-        expected=f"one of {', '.join(SOCKETS)}, running",
+        expected=f"one of {', '.join(RUNTIMES)}, running",
         next_step="install and start the runtime first: this step belongs after it and before kubeadm join",
     )

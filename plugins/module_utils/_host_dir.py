@@ -20,6 +20,28 @@ CA_FILE = "ca.crt"
 
 
 @dataclass(frozen=True)
+class Reader:
+    """How a runtime reads a registry's directory (runtime-facts §3, §8, §9).
+
+    name: the runtime in messages.
+    hosts_toml: the major version of the containerd by whose rules a hosts.toml counts; None if it is not read.
+    fallbacks: does it know `_default` and `host_port_`?
+    junk_breaks: does one file that can't be loaded break the registry? Otherwise it is passed over in silence.
+    directory_breaks: does a directory named x.crt break it?
+    """
+
+    name: str
+    hosts_toml: int | None
+    fallbacks: bool
+    junk_breaks: bool
+    directory_breaks: bool
+
+
+CONTAINERD_1 = Reader("containerd", 1, fallbacks=True, junk_breaks=True, directory_breaks=False)
+CONTAINERD_2 = Reader("containerd", 2, fallbacks=True, junk_breaks=True, directory_breaks=False)
+
+
+@dataclass(frozen=True)
 class Problem:
     """Something in the way.
 
@@ -54,7 +76,7 @@ class FoundCertificate:
 
 @dataclass
 class HostDirectory:
-    """What containerd takes from one registry's directory."""
+    """What a runtime takes from one registry's directory."""
 
     registry: Registry
     path: str
@@ -73,8 +95,8 @@ class HostDirectory:
         return {certificate.fingerprint for certificate in self.certificates if certificate.path != path}
 
 
-def read_host_directory(certs_dir: str, registry: Registry, major: int) -> HostDirectory:
-    """Read what containerd of this major version would take for a registry, and why not more.
+def read_host_directory(certs_dir: str, registry: Registry, reader: Reader) -> HostDirectory:
+    """Read what a runtime would take for a registry, and why not more.
 
     Raises:
         TrustError: something can't be read at all.
@@ -84,11 +106,12 @@ def read_host_directory(certs_dir: str, registry: Registry, major: int) -> HostD
     result.problems += _problems_of_parent(certs_dir)
     if any(problem.reason == "certs_d_not_a_directory" for problem in result.problems):
         return result
-    if registry.port is not None:
-        result.problems += _shadow(certs_dir, registry)
+    if reader.fallbacks and registry.port is not None:
+        result.problems += _shadow(certs_dir, registry, reader)
     state = _node.read_state(path)
     if state.kind == "absent":
-        _read_default(result, certs_dir, major)
+        if reader.fallbacks:
+            _read_default(result, certs_dir, reader)
         return result
     if state.kind != "directory":
         result.problems.append(
@@ -111,7 +134,7 @@ def read_host_directory(certs_dir: str, registry: Registry, major: int) -> HostD
                 breaks=False,
             )
         )
-    _read_entries(result, path, major)
+    _read_entries(result, path, reader)
     return result
 
 
@@ -148,7 +171,7 @@ def _problems_of_parent(certs_dir: str) -> list[Problem]:
     return []
 
 
-def _shadow(certs_dir: str, registry: Registry) -> list[Problem]:
+def _shadow(certs_dir: str, registry: Registry, reader: Reader) -> list[Problem]:
     # containerd tries `host_port_` before `host:port` (runtime-facts §3a).
     path = os.path.join(certs_dir, f"{registry.host}_{registry.port}_")
     if _node.read_state(path).kind == "absent":
@@ -156,20 +179,20 @@ def _shadow(certs_dir: str, registry: Registry) -> list[Problem]:
     return [
         Problem(
             "shadowed_by_underscore_directory",
-            f"containerd reads {path} and never looks at {registry.name}",
+            f"{reader.name} reads {path} and never looks at {registry.name}",
             path,
             f"move it away (mv {path} {path}.old): the colon form is understood by every runtime; then run again",
         )
     ]
 
 
-def _read_default(result: HostDirectory, certs_dir: str, major: int) -> None:
+def _read_default(result: HostDirectory, certs_dir: str, reader: Reader) -> None:
     path = os.path.join(certs_dir, "_default")
     if _node.read_state(path).kind != "directory":
         return
     result.ca_file = None
     fallback = HostDirectory(result.registry, path)
-    _read_entries(fallback, path, major)
+    _read_entries(fallback, path, reader)
     result.certificates = fallback.certificates
     if fallback.hosts_toml is not None and fallback.hosts_toml.obeyed:
         result.problems.append(
@@ -186,14 +209,16 @@ def _read_default(result: HostDirectory, certs_dir: str, major: int) -> None:
         result.problems += [problem for problem in fallback.problems if problem.breaks]
 
 
-def _read_entries(result: HostDirectory, path: str, major: int) -> None:
+def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
     names = _node.list_directory(path)
     result.ca_file = _node.read_state(os.path.join(path, CA_FILE))
     result.others = [name for name in names if name != CA_FILE and not name.startswith(".")]
-    if "hosts.toml" in names:
-        result.hosts_toml = read_hosts_toml(os.path.join(path, "hosts.toml"), result.registry, major)
+    if "hosts.toml" in names and reader.hosts_toml is not None:
+        result.hosts_toml = read_hosts_toml(
+            os.path.join(path, "hosts.toml"), result.registry, reader.hosts_toml
+        )
         if result.hosts_toml.obeyed:
-            _take_hosts_toml(result, result.hosts_toml)
+            _take_hosts_toml(result, result.hosts_toml, reader)
             return
         if result.hosts_toml.note:
             result.problems.append(
@@ -201,14 +226,14 @@ def _read_entries(result: HostDirectory, path: str, major: int) -> None:
                     "hosts_toml_ignored",
                     result.hosts_toml.note,
                     result.hosts_toml.path,
-                    "mend or remove it: containerd logs the error and goes on without it",
+                    f"mend or remove it: {reader.name} logs the error and goes on without it",
                     breaks=False,
                     foreign=False,
                 )
             )
     for name in names:
         if name.endswith(".crt"):
-            _take_file(result, os.path.join(path, name), ours=name == CA_FILE)
+            _take_file(result, os.path.join(path, name), reader, ours=name == CA_FILE)
         elif name.endswith(".cert") and f"{name[:-5]}.key" not in names:
             result.problems.append(
                 Problem(
@@ -220,9 +245,9 @@ def _read_entries(result: HostDirectory, path: str, major: int) -> None:
             )
 
 
-def _take_hosts_toml(result: HostDirectory, hosts: HostsToml) -> None:
+def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) -> None:
     for path in hosts.ca_paths:
-        _take_file(result, path, ours=False)
+        _take_file(result, path, reader, ours=False)
     result.problems += [
         Problem(
             "foreign_hosts_toml",
@@ -235,41 +260,46 @@ def _take_hosts_toml(result: HostDirectory, hosts: HostsToml) -> None:
     ]
 
 
-def _take_file(result: HostDirectory, path: str, *, ours: bool) -> None:
+def _take_file(result: HostDirectory, path: str, reader: Reader, *, ours: bool) -> None:
     state = _node.read_state(path)
     if state.kind == "directory":
-        # containerd skips it (runtime-facts §7), but our own name can't be written over it.
+        # Our own name can't be written over it, whether it does harm or not.
+        does = "can't read any pull's CA because of it" if reader.directory_breaks else "skips it"
         result.problems.append(
             Problem(
                 "crt_is_a_directory",
-                f"{path} is a directory; containerd skips it",
+                f"{path} is a directory; {reader.name} {does}",
                 path,
                 f"move it away (mv {path} {path}.old) and run again",
-                breaks=False,
-                foreign=ours,
+                breaks=reader.directory_breaks,
+                foreign=ours or reader.directory_breaks,
             )
         )
         return
     if state.content is None:
-        _take_unusable(result, path, "it is a link to nothing" if state.dangling else "it isn't there", ours)
+        _take_unusable(
+            result, path, "it is a link to nothing" if state.dangling else "it isn't there", reader, ours
+        )
         return
     try:
         ders = split(state.content)
         found = [_found(der, path) for der in ders]
     except TrustError as exc:
-        _take_unusable(result, path, exc.message, ours)
+        _take_unusable(result, path, exc.message, reader, ours)
         return
     result.certificates += found
 
 
-def _take_unusable(result: HostDirectory, path: str, what: str, ours: bool) -> None:
+def _take_unusable(result: HostDirectory, path: str, what: str, reader: Reader, ours: bool) -> None:
+    effect = "one bad file breaks the registry" if reader.junk_breaks else "it is passed over in silence"
     result.problems.append(
         Problem(
             "ca_file_unusable",
-            f"containerd can't load {path}: {what}",
+            f"{reader.name} can't load {path}: {what}",
             path,
-            f"move it away (mv {path} {path}.old) and run again: one bad file breaks the registry",
-            foreign=not ours,
+            f"move it away (mv {path} {path}.old) and run again: {effect}",
+            breaks=reader.junk_breaks or ours,
+            foreign=reader.junk_breaks and not ours,
         )
     )
 

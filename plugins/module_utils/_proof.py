@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import CriError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import registry_of_image
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
@@ -19,6 +19,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
     earlier,
     prove,
 )
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Client
 
 
 class NotProven(TrustError):
@@ -30,13 +31,13 @@ class NotProven(TrustError):
 
 
 def prove_all(
-    cri: Cri,
+    client: Client,
     images: list[str],
     logins: dict[str, tuple[str, str]],
     before: list[dict[str, Any]],
     wait: float = 0.0,
 ) -> dict[str, Any]:
-    """Wait for CRI, pull every image, and return the module's result.
+    """Wait for the runtime, pull every image, and return the module's result.
 
     Raises:
         InvalidImage: before anything is asked of the runtime.
@@ -44,8 +45,8 @@ def prove_all(
     """
     registries = [registry_of_image(image) for image in images]
     known = {one.image: one for one in map(earlier, before)}
-    runtime = _ready(cri, wait, list(known.values()))
-    pulls = [prove(cri, image, logins.get(registry)) for image, registry in zip(images, registries)]
+    runtime = _ready(client, wait, list(known.values()))
+    pulls = [prove(client, image, logins.get(registry)) for image, registry in zip(images, registries)]
     failed = [pull for pull in pulls if not pull.ok]
     result: dict[str, Any] = {
         "changed": False,
@@ -74,9 +75,9 @@ def not_pulled(images: list[str]) -> dict[str, Any]:
     }
 
 
-def _ready(cri: Cri, wait: float, before: list[PullResult]) -> dict[str, str]:
+def _ready(client: Client, wait: float, before: list[PullResult]) -> dict[str, str]:
     try:
-        return cri.wait_ready(wait)
+        return client.wait_ready(wait)
     except CriError as error:
         same_before = any(one.reason == error.reason for one in before)
         waited = f" It did not change within {wait:g} seconds." if wait else ""

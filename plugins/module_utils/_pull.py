@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import CriError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import registry_of_image, shown_image
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import (
@@ -22,6 +22,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures im
     Failure,
     classify,
 )
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Client
 
 __all__ = [
     "FILES",
@@ -76,7 +77,9 @@ def mask(message: str, auth: tuple[str, str] | None = None) -> str:
     return _QUERY.sub(r"\1***", _USERINFO.sub(r"\1***@", message))
 
 
-def prove(cri: Cri, image: str, auth: tuple[str, str] | None = None, hint: str | None = None) -> PullResult:
+def prove(
+    client: Client, image: str, auth: tuple[str, str] | None = None, hint: str | None = None
+) -> PullResult:
     """Pull once and say what it means. A failed pull is a result, never an exception.
 
     `hint` is something that the caller knows of this node and that belongs into the remedy when
@@ -85,7 +88,7 @@ def prove(cri: Cri, image: str, auth: tuple[str, str] | None = None, hint: str |
     registry: str | None = None
     try:
         registry = registry_of_image(image)
-        reference = cri.pull(image, auth)
+        reference = client.pull(image, auth)
     except CriError as error:
         failure = classify(error.code, error.detail, registry)
         if error.reason in (
@@ -113,7 +116,7 @@ def prove(cri: Cri, image: str, auth: tuple[str, str] | None = None, hint: str |
             "InvalidArgument",
             None,
         )
-    return PullResult(image, registry, True, "pulled", "pulled", None, cri.used, "OK", reference)
+    return PullResult(image, registry, True, "pulled", "pulled", None, client.used, "OK", reference)
 
 
 def caused_by_change(before: PullResult | None, after: PullResult) -> bool:

@@ -10,13 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _detect, _node
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
-    HostDirectory,
-    read_host_directory,
-)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import image_of_registry, parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
     describe,
@@ -25,18 +21,21 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
     split,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
-    Desired,
     Plan,
-    Restart,
     judge,
     plan_absent,
     plan_present,
-    restart_verdict,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
     PullResult,
     caused_by_change,
     prove,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
+    Client,
+    Desired,
+    Restart,
+    Runtime,
 )
 
 _NOT_PROVEN = "no proof_image is given: the files are checked, nothing was pulled"
@@ -57,21 +56,11 @@ class Observation:
     """One read of a node, for all registries."""
 
     why: str
-    containerd: _containerd.Containerd
-    cri: Cri
+    runtime: Runtime
     directories: list[HostDirectory]
 
-    def runtime(self) -> dict[str, Any]:
-        return {
-            "name": self.containerd.name,
-            "version": self.containerd.version,
-            "endpoint": self.containerd.endpoint,
-            "unit": self.containerd.unit,
-            "pid": self.containerd.process.pid,
-            "config_file": self.containerd.config.file.path,
-            "config_path": self.containerd.config.config_path,
-            "chosen_because": self.why,
-        }
+    def facts(self) -> dict[str, Any]:
+        return {**self.runtime.facts(), "chosen_because": self.why}
 
 
 def desired_from(entries: list[dict[str, Any]]) -> list[Desired]:
@@ -146,42 +135,16 @@ def observe(request: Request) -> Observation:
     Raises:
         TrustError: no runtime can be worked with, or something can't be read.
     """
-    found = _detect.detect(request.runtime)
-    cri = Cri(f"unix://{found.socket}", request.timeout)
-    process = _owner_of(found.socket)
-    containerd = _containerd.observe(process, cri)
-    directories = [
-        read_host_directory(_containerd.CERTS_DIR, item.registry, containerd.major)
-        for item in request.desired
-    ]
-    return Observation(found.why, containerd, cri, directories)
-
-
-def _owner_of(socket: str) -> _node.Process:
-    """The containerd that listens at a socket; Docker and k3s run further ones with an address of their own."""
-    running = _node.processes("containerd")
-    default = f"unix://{_containerd.DEFAULT_SOCKET}" if socket == _containerd.DEFAULT_SOCKET else ""
-    for process in running:
-        address = process.option("--address", "-a") or default
-        if address.partition("://")[2] == socket or address == socket:
-            return process
-    raise TrustError(
-        f"nothing listens at {socket} any more",
-        reason="runtime_stopped",
-        path=socket,
-        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running]
-        or "no containerd process",
-        expected="a running containerd",
-        next_step="systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
-    )
+    runtime, why = _detect.detect(request.runtime, request.timeout)
+    return Observation(why, runtime, [runtime.read(item.registry) for item in request.desired])
 
 
 def check(request: Request) -> dict[str, Any]:
     """Compare only. Never changes anything, and pulls nothing."""
     seen = observe(request)
-    restart = restart_verdict(seen.containerd)
+    restart = seen.runtime.restart()
     verdicts = [
-        judge(item, directory, seen.containerd, restart)
+        judge(item, directory, seen.runtime, restart)
         for item, directory in zip(request.desired, seen.directories)
     ]
     return {
@@ -189,7 +152,7 @@ def check(request: Request) -> dict[str, Any]:
         "registries": [verdict.to_dict(restart) for verdict in verdicts],
         "in_sync": all(verdict.in_sync for verdict in verdicts),
         "in_effect": all(verdict.in_effect for verdict in verdicts),
-        "runtime": seen.runtime(),
+        "runtime": seen.facts(),
         **_restart_fields(restart),
     }
 
@@ -203,16 +166,19 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     """
     seen = observe(request)
     plan = (plan_present if state == "present" else plan_absent)(
-        request.desired, seen.directories, seen.containerd
+        request.desired, seen.directories, seen.runtime
     )
-    changes = _apply.complete(plan, seen.containerd)
+    # Check mode writes the steps out too: one that could not be carried out is told before, not after.
+    changes = [
+        seen.runtime.complete(change) if change.kind == "config" else change for change in plan.changes
+    ]
     restart = plan.restart_after or plan.restart
     result: dict[str, Any] = {
         "changed": plan.changed,
         "changes": [change.summary for change in changes],
         "diff": _apply.diff(changes),
         "registries": [verdict.to_dict(restart) for verdict in plan.verdicts],
-        "runtime": seen.runtime(),
+        "runtime": seen.facts(),
         "backup_file": None,
         "rolled_back": False,
         "pulls_before": [],
@@ -224,7 +190,7 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     pulling = state == "present" and any(item.proof_image for item in request.desired)
     if check_mode:
         return {**result, "proof": "skipped" if pulling else "none", "msg": _say(plan, restart, "would be")}
-    before = _pulls(request, seen.cri) if pulling else []
+    before = _pulls(request, seen.runtime.client) if pulling else []
     result["pulls_before"] = [pull.to_dict() for pull in before]
     if plan.changed:
         with _apply.only_one():
@@ -238,10 +204,10 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
 
 def take_back(check_mode: bool) -> dict[str, Any]:
     """Bring back what the last change on this node replaced (state previous)."""
-    states = _apply.previous()
+    remembered = _apply.previous()
     edited = _apply.edited_since()
-    back = [] if edited else _apply.differing(states)
-    config = [state.path for state in back if state.path.endswith(".toml")]
+    back = [] if edited else _apply.differing(remembered)
+    config = [found.path for found in back if found.step == "config"]
     why = (
         f"{config[0]} is what it was before, and the process read another one"
         if config
@@ -249,18 +215,18 @@ def take_back(check_mode: bool) -> dict[str, Any]:
     )
     result = {
         "changed": bool(back),
-        "changes": [f"bring back {state.path}" for state in back],
+        "changes": [f"bring back {found.path}" for found in back],
         "diff": _apply.diff_back(back),
         "registries": [],
         "rolled_back": bool(back),
-        "msg": f"brought back: {', '.join(state.path for state in back)}"
+        "msg": f"brought back: {', '.join(found.path for found in back)}"
         if back
         else f"nothing is brought back: {', '.join(edited)} was edited after the last change"
         if edited
         else "nothing to bring back",
-        **_restart_fields(Restart(bool(config), why, {"files": [state.path for state in back]})),
+        **_restart_fields(Restart(bool(config), why, {"files": [found.path for found in back]})),
     }
-    if not check_mode and states and not edited:
+    if not check_mode and remembered and not edited:
         with _apply.only_one():
             _apply.bring_back(back)
     return result
@@ -293,7 +259,7 @@ def _prove_change(
     if restart.due or not pulling:
         result["proof"] = "pending_restart" if restart.due and pulling else "none"
         return
-    after = _pulls(request, seen.cri)
+    after = _pulls(request, seen.runtime.client)
     earlier = {pull.image: pull for pull in before}
     if any(caused_by_change(earlier.get(pull.image), pull) for pull in after):
         _apply.bring_back(_apply.previous())
@@ -315,9 +281,9 @@ def _settle(pulls: list[PullResult], restart: Restart, result: dict[str, Any]) -
         raise ProofFailed(failed[0], result, done)
 
 
-def _pulls(request: Request, cri: Cri) -> list[PullResult]:
+def _pulls(request: Request, client: Client) -> list[PullResult]:
     return [
-        prove(cri, item.proof_image, request.credentials.get(item.registry.name))
+        prove(client, item.proof_image, request.credentials.get(item.registry.name))
         for item in request.desired
         if item.proof_image
     ]
@@ -327,7 +293,7 @@ def _judged_again(request: Request, restart: Restart) -> list[dict[str, Any]]:
     """The registries as they are after the change; what the process has in effect waits for the restart."""
     now = observe(request)
     return [
-        judge(item, directory, now.containerd, restart).to_dict(restart)
+        judge(item, directory, now.runtime, restart).to_dict(restart)
         for item, directory in zip(request.desired, now.directories)
     ]
 

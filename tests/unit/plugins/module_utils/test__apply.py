@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _containerd, _node, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _node, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import Change
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change
 from tests.lab import pki
 
 
@@ -18,7 +18,6 @@ from tests.lab import pki
 def node(tmp_path, monkeypatch):
     monkeypatch.setattr(_apply, "STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(_apply, "RECORD", str(tmp_path / "state" / "previous.json"))
-    monkeypatch.setattr(_containerd, "CERTS_DIR", str(tmp_path / "certs.d"))
     return tmp_path
 
 

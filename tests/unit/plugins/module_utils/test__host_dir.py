@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import read_host_directory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
+    CONTAINERD_1,
+    CONTAINERD_2,
+    read_host_directory,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from tests.lab import pki
 
@@ -27,7 +31,7 @@ def lay(root, files):
 
 
 def read(root, major=2, name=NAME):
-    return read_host_directory(str(root), parse_registry(name), major)
+    return read_host_directory(str(root), parse_registry(name), CONTAINERD_1 if major < 2 else CONTAINERD_2)
 
 
 def names_of(directory, cas):

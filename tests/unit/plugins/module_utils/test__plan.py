@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import (
     CERTS_DIR,
     Config,
@@ -25,6 +23,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml impor
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_containerd import ContainerdRuntime
 from tests.lab import pki
 
 REGISTRY = parse_registry("harbor.test")
@@ -35,7 +35,7 @@ WRONG = "SHA256:" + ":".join(["AA"] * 32)
 
 
 def desired():
-    return _plan.Desired(REGISTRY, (CA.der,), frozenset({PIN}))
+    return Desired(REGISTRY, (CA.der,), frozenset({PIN}))
 
 
 def containerd(
@@ -47,26 +47,30 @@ def containerd(
     running=None,
     legacy=(),
     local_pull=False,
+    **said,
 ):
-    return Containerd(
-        process=Process(
-            7, "containerd", ("containerd",), "/usr/bin/containerd", "containerd.service", started
+    return ContainerdRuntime(
+        Containerd(
+            process=Process(
+                7, "containerd", ("containerd",), "/usr/bin/containerd", "containerd.service", started
+            ),
+            unit="containerd.service",
+            endpoint="unix:///run/containerd/containerd.sock",
+            version=version,
+            major=int(version[0]),
+            config=Config(
+                FileState("/etc/containerd/config.toml", "file", b"version = 2\n"),
+                config_path,
+                {},
+                local_pull,
+                tuple(legacy),
+                (),
+                changed,
+            ),
+            running_config_path=running,
+            **{"cri_error": None, **said},
         ),
-        unit="containerd.service",
-        endpoint="unix:///run/containerd/containerd.sock",
-        version=version,
-        major=int(version[0]),
-        config=Config(
-            FileState("/etc/containerd/config.toml", "file", b"version = 2\n"),
-            config_path,
-            {},
-            local_pull,
-            tuple(legacy),
-            (),
-            changed,
-        ),
-        running_config_path=running,
-        cri_error=None,
+        client=None,
     )
 
 
@@ -161,17 +165,17 @@ def test_a_harmless_oddity_does_not_stop_a_node_in_sync():
 )
 @pytest.mark.parametrize("said", ["cri_not_loaded", "cri_unavailable"])
 def test_a_containerd_without_its_cri_is_no_success(legacy, reason, said):
-    runtime = replace(containerd(legacy=legacy), cri_error="unknown service", cri_reason=said)
+    runtime = containerd(legacy=legacy, cri_error="unknown service", cri_reason=said)
     with pytest.raises(TrustError) as caught:
         plan(directory((PIN, "ca.crt")), runtime)
     assert caught.value.reason == (said if reason == "cri_not_loaded" else reason)
-    restart = _plan.restart_verdict(runtime)
+    restart = runtime.restart()
     verdict = _plan.judge(desired(), directory((PIN, "ca.crt")), runtime, restart)
     assert verdict.in_sync and not verdict.in_effect and "unknown service" in verdict.reasons[0]
 
 
 def test_a_containerd_without_its_cri_whose_configuration_was_mended_waits_for_its_restart():
-    runtime = replace(containerd(changed=2000.0), cri_error="unknown service", cri_reason="cri_not_loaded")
+    runtime = containerd(changed=2000.0, cri_error="unknown service", cri_reason="cri_not_loaded")
     assert plan(directory((PIN, "ca.crt")), runtime).restart_after.due
 
 
@@ -184,7 +188,7 @@ def test_legacy_settings_are_named_line_by_line():
 
 
 def test_registries_in_another_directory_are_not_abandoned(monkeypatch):
-    monkeypatch.setattr(_plan._containerd, "abandoned", lambda *args: ["/etc/docker/certs.d/other.test"])
+    monkeypatch.setattr(_containerd, "abandoned", lambda *args: ["/etc/docker/certs.d/other.test"])
     with pytest.raises(TrustError) as caught:
         plan(directory(), containerd("/etc/docker/certs.d"))
     assert caught.value.reason == "other_certs_directory" and "other.test" in str(caught.value)
@@ -220,10 +224,10 @@ def test_which_config_path_reaches_our_directory(config_path, major, local_pull,
     ],
 )
 def test_a_restart_is_due_by_evidence(runtime, due, words):
-    verdict = _plan.restart_verdict(runtime)
+    verdict = runtime.restart()
     assert verdict.due is due and words in verdict.why
     assert verdict.evidence["process"]["pid"] == 7
-    assert verdict.evidence["config_path"]["next_start"] == runtime.config.config_path
+    assert verdict.evidence["config_path"]["next_start"] == runtime.containerd.config.config_path
 
 
 def test_a_file_in_place_that_the_process_has_not_seen_is_not_in_effect():
@@ -234,7 +238,7 @@ def test_a_file_in_place_that_the_process_has_not_seen_is_not_in_effect():
 
 
 def absent(where):
-    wanted = _plan.Desired(REGISTRY, (), frozenset())
+    wanted = Desired(REGISTRY, (), frozenset())
     return _plan.plan_absent([wanted], [where], containerd())
 
 

@@ -1,0 +1,206 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every container runtime answers here, and the words it is asked in. One file `_runtime_NAME.py` for each.
+
+**PRIVATE** to the collection. A runtime says: am I here, what do I read for a registry, what has to change
+so that I read it, what is in effect, what would need a restart, how do I pull. The rest is the same for all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, ClassVar, Protocol
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import to_pem
+
+# Start times come in hundredths of a second.
+_TICK = 0.01
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The trust wanted for one registry. ders holds the certificates, pins their fingerprints."""
+
+    registry: Registry
+    ders: tuple[bytes, ...]
+    pins: frozenset[str]
+    proof_image: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step. kind is write, remove, rmdir or config; summary is the line for people.
+
+    A config step may be planned without content: the runtime's `complete` writes it out.
+    """
+
+    kind: str
+    path: str
+    summary: str
+    content: bytes | None = None
+    registry: str | None = None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Is a restart due, why, and what the system said that makes it so."""
+
+    due: bool
+    why: str
+    evidence: dict[str, Any]
+
+
+class Client(Protocol):
+    """What carries a pull: the CRI socket, an engine's API, a program.
+
+    A pull that fails raises CriError with the runtime's own words in detail, and a code.
+    """
+
+    endpoint: str
+    used: str | None
+
+    def pull(self, image: str, auth: tuple[str, str] | None = None) -> str:
+        """Pull, and return the reference under which the runtime knows the image."""
+
+    def wait_ready(self, seconds: float) -> dict[str, str]:
+        """Wait until the runtime itself answers; runtime_name, runtime_version and api_version."""
+
+
+class Runtime(ABC):
+    """One runtime on this node, as it was found. Everything is read when it is made; nothing is changed here.
+
+    Attributes:
+        version: as the runtime says, "" if it does not.
+        unit: the systemd unit to restart, None where nothing runs between two pulls.
+        process: the process that reads at its start what a restart is about, None where there is none.
+        client: what carries a pull.
+    """
+
+    name: ClassVar[str]
+    sockets: ClassVar[tuple[str, ...]] = ()
+    programs: ClassVar[tuple[str, ...]] = ()
+
+    version: str
+    unit: str | None
+    process: _node.Process | None
+    client: Client
+
+    @classmethod
+    def listening(cls) -> str | None:
+        """Where it listens now. A socket file without a listener is told by the runtime's own check."""
+        return next(filter(is_socket, cls.sockets), None)
+
+    @classmethod
+    def installed(cls) -> bool:
+        return any(os.path.exists(program) for program in cls.programs)
+
+    @classmethod
+    @abstractmethod
+    def observe(cls, socket: str, timeout: float) -> Runtime:
+        """Ask the running system, once.
+
+        Parameters:
+            socket: where it listens, as `listening` found it.
+            timeout: seconds that one pull may take.
+
+        Raises:
+            TrustError: what it reads can't be told.
+        """
+
+    @abstractmethod
+    def read(self, registry: Registry) -> HostDirectory:
+        """Which certificates it takes for a registry now, and what is in the way."""
+
+    @abstractmethod
+    def restart(self, changes: Sequence[Change] = ()) -> Restart:
+        """Is a restart due, as things are and after these changes? From evidence (runtime-facts §2)."""
+
+    def restart_after_removal(self, changes: Sequence[Change]) -> Restart:
+        """The same for state absent: files that are read at every pull need none."""
+        after = self.restart(changes)
+        if any(change.kind == "config" for change in changes):
+            return after
+        return Restart(False, "what was removed is read at every pull", after.evidence)
+
+    def facts(self) -> dict[str, Any]:
+        """What a result says of the runtime."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "endpoint": self.client.endpoint,
+            "unit": self.unit,
+            "pid": self.process.pid if self.process else None,
+            "config_file": None,
+            "config_path": None,
+        }
+
+    def unusable(self) -> TrustError | None:
+        """Why nothing can be pulled here whatever is installed, unless a restart mends it."""
+        return None
+
+    def reasons(self) -> list[str]:
+        """What stands between an installed CA and a pull, one sentence each."""
+        return []
+
+    def obeys(self, restart: Restart) -> bool:
+        """Does the running process look where `read` looked?"""
+        return not restart.due
+
+    def install(self, item: Desired, place: HostDirectory) -> list[Change]:
+        """The steps for a registry that is not in sync."""
+        path = os.path.join(place.path, CA_FILE)
+        verb = "replace" if place.ca_file is not None and place.ca_file.kind != "absent" else "create"
+        content = to_pem(list(item.ders)).encode("ascii")
+        return [Change("write", path, f"{verb} {path}", content, item.registry.name)]
+
+    def remove(self, place: HostDirectory) -> list[Change]:
+        """The steps that take away what we put there, and nothing else."""
+        path = os.path.join(place.path, CA_FILE)
+        if not place.exists or place.ca_file is None or place.ca_file.kind in ("absent", "directory"):
+            return []
+        name = place.registry.name
+        changes = [Change("remove", path, f"remove {path}", registry=name)]
+        if not place.others:
+            changes.append(Change("rmdir", place.path, f"remove the empty {place.path}", registry=name))
+        return changes
+
+    def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
+        """The steps beyond each registry's own files: the switch to them, one file for several registries.
+
+        Raises:
+            TrustError: something that isn't ours is in the way.
+        """
+        return []
+
+    def complete(self, change: Change) -> Change:
+        """A config step with its content, accepted by the runtime's own parser."""
+        return change
+
+
+def is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def started_before(process: _node.Process, changed: float | None) -> bool:
+    """Is a process older than what a file became, so that it can't have read it?"""
+    return changed is not None and changed > process.started + _TICK
+
+
+def iso(seconds: float | None) -> str | None:
+    """A time as ISO 8601 in UTC."""
+    if seconds is None:
+        return None
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,199 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd as its packages run it: one directory, which config_path in config.toml has to name.
+
+**PRIVATE** to the collection. What it reads is asked of its own parser, see `_containerd.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Containerd
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
+    CONTAINERD_1,
+    CONTAINERD_2,
+    HostDirectory,
+    read_host_directory,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
+    Change,
+    Client,
+    Desired,
+    Restart,
+    Runtime,
+    iso,
+    started_before,
+)
+
+
+class ContainerdRuntime(Runtime):
+    """containerd with its CRI plugin, as kubeadm clusters have it."""
+
+    name = "containerd"
+    sockets = (_containerd.DEFAULT_SOCKET,)
+    programs = ("/usr/bin/containerd", "/usr/local/bin/containerd")
+
+    def __init__(self, containerd: Containerd, client: Client) -> None:
+        self.containerd = containerd
+        self.client = client
+        self.version = containerd.version
+        self.unit = containerd.unit
+        self.process = containerd.process
+
+    @classmethod
+    def observe(cls, socket: str, timeout: float) -> ContainerdRuntime:
+        cri = Cri(f"unix://{socket}", timeout)
+        return cls(_containerd.observe(_owner_of(socket), cri), cri)
+
+    def facts(self) -> dict[str, Any]:
+        config = self.containerd.config
+        return {**super().facts(), "config_file": config.file.path, "config_path": config.config_path}
+
+    def read(self, registry: Registry) -> HostDirectory:
+        reader = CONTAINERD_1 if self.containerd.major < 2 else CONTAINERD_2
+        return read_host_directory(_containerd.CERTS_DIR, registry, reader)
+
+    def unusable(self) -> TrustError | None:
+        containerd = self.containerd
+        if not self._without_cri or self.restart().due:
+            return None
+        if containerd.config.legacy:
+            return _legacy(containerd, "containerd runs without its CRI")
+        path = containerd.config.file.path
+        return TrustError(
+            f"{self.unit} runs without its CRI, so nothing can be pulled here ({path})",
+            reason=containerd.cri_reason or "cri_not_loaded",
+            path=path,
+            found=(containerd.cri_error or "").partition(" Next step:")[0],
+            expected="a containerd that answers at its CRI",
+            next_step=f"journalctl -u {self.unit} | grep 'failed to load plugin' tells why; without such a line look "
+            f"for cri in disabled_plugins of {path}; mend it, restart containerd, run again",
+        )
+
+    def reasons(self) -> list[str]:
+        config = self.containerd.config
+        reasons = []
+        if self.containerd.cri_error:
+            reasons.append(f"the CRI doesn't answer: {self.containerd.cri_error}")
+        if not self._covered(config.config_path):
+            value = repr(config.config_path) if config.config_path else "not set"
+            reasons.append(
+                f"config_path is {value} in {config.file.path}; containerd doesn't read {_containerd.CERTS_DIR}"
+            )
+        return reasons
+
+    def obeys(self, restart: Restart) -> bool:
+        running = self.containerd.running_config_path
+        if running is None:
+            running = "" if restart.due else self.containerd.config.config_path
+        return self._covered(running) and not restart.due and not self._without_cri
+
+    def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
+        # config_path stays when a registry goes: others may use it.
+        if not present or self._covered(self.containerd.config.config_path):
+            return []
+        return [_set_config_path(self.containerd)]
+
+    def complete(self, change: Change) -> Change:
+        content = _containerd.with_config_path(self.containerd)
+        return Change(change.kind, change.path, change.summary, content, change.registry)
+
+    def restart(self, changes: Sequence[Change] = ()) -> Restart:
+        """1.x tells its config_path in the CRI status; for 2.x the start of the process is compared with
+        the last change of the files."""
+        config, running = self.containerd.config, self.containerd.running_config_path
+        process = self.containerd.process
+        evidence = {
+            "process": {"pid": process.pid, "unit": self.unit, "started": iso(process.started)},
+            "config_file": {"path": config.file.path, "changed": iso(config.changed)},
+            "config_path": {"running": running, "next_start": config.config_path},
+        }
+        who = f"{self.unit} (PID {process.pid}, started {iso(process.started)})"
+        when = f"{config.file.path} (changed {iso(config.changed)})"
+        if any(change.kind == "config" for change in changes):
+            return Restart(
+                True, f"config_path in {config.file.path} changes, and {who} read it only at start", evidence
+            )
+        if not self._covered(config.config_path):
+            return Restart(
+                False, f"a restart alone would not help: config_path is {config.config_path!r}", evidence
+            )
+        if running is not None:
+            if os.path.normpath(running) == os.path.normpath(config.config_path):
+                return Restart(False, f"{who} runs with config_path {running}", evidence)
+            return Restart(
+                True, f"{who} runs with config_path {running!r}, not {config.config_path!r}", evidence
+            )
+        if started_before(process, config.changed):
+            return Restart(True, f"{who} is older than {when}", evidence)
+        return Restart(False, f"{who} is younger than {when}", evidence)
+
+    def _covered(self, config_path: str) -> bool:
+        return _containerd.covers(config_path, self.containerd.major, self.containerd.config.local_pull)
+
+    @property
+    def _without_cri(self) -> bool:
+        # A configuration that the CRI plugin rejects leaves containerd running without it (runtime-facts §5).
+        # curl before 8 loses every second answer that says so, and only sees the call broken off.
+        return self.containerd.cri_reason in ("cri_not_loaded", "cri_unavailable")
+
+
+def _owner_of(socket: str) -> _node.Process:
+    """The containerd that listens at a socket; Docker and k3s run further ones with an address of their own."""
+    running = _node.processes("containerd")
+    default = f"unix://{_containerd.DEFAULT_SOCKET}" if socket == _containerd.DEFAULT_SOCKET else ""
+    for process in running:
+        address = process.option("--address", "-a") or default
+        if address.partition("://")[2] == socket or address == socket:
+            return process
+    raise TrustError(
+        f"nothing listens at {socket} any more",
+        reason="runtime_stopped",
+        path=socket,
+        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running]
+        or "no containerd process",
+        expected="a running containerd",
+        next_step="systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
+    )
+
+
+def _legacy(containerd: Containerd, consequence: str) -> TrustError:
+    config = containerd.config
+    return TrustError(
+        f"registry settings of the old kind in {config.file.path} can't stand beside config_path: {consequence}",
+        reason="legacy_registry_config",
+        path=config.file.path,
+        found=[f"{path}:{line}: {text}" if line else f"{path}: {text}" for path, line, text in config.legacy],
+        expected="neither registry.mirrors nor registry.configs.*.tls",
+        next_step="move each of them to a hosts.toml under "
+        f"{_containerd.CERTS_DIR} in a maintenance window, take these lines out, then run again",
+    )
+
+
+def _set_config_path(containerd: Containerd) -> Change:
+    config = containerd.config
+    if config.legacy:
+        raise _legacy(containerd, "containerd would start without its CRI, or without heeding them")
+    lost = _containerd.abandoned(config.config_path, containerd.major, config.local_pull)
+    if lost:
+        raise TrustError(
+            f"config_path in {config.file.path} is {config.config_path}, and what lies there would no longer be read",
+            reason="other_certs_directory",
+            path=config.file.path,
+            found=lost,
+            expected=f"config_path = {_containerd.CERTS_DIR}, the one directory that works on every version",
+            next_step=f"copy these into {_containerd.CERTS_DIR} (cp -a), then run again",
+        )
+    found = repr(config.config_path) if config.config_path else "nothing"
+    return Change(
+        "config",
+        config.file.path,
+        f"set config_path to {_containerd.CERTS_DIR} in {config.file.path} (was {found})",
+    )
