@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import MAX_PEM_BYTES
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._bundle import check_registries
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._ca_file import missing
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._served import look, warnings_of
@@ -35,7 +37,7 @@ class ActionModule(ActionBase):
         _valid, options = self.validate_argument_spec(ARGUMENT_SPEC)
         now = datetime.now(timezone.utc)
         try:
-            registries = check_registries(options["registries"], self._find_ca_file, now)
+            registries = check_registries(options["registries"], self._find_ca_file, now, self._read_secret)
         except TrustError as exc:
             return {**result, "changed": False, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
         warnings: list[str] = []
@@ -64,3 +66,23 @@ class ActionModule(ActionBase):
             relative = path[:1] not in ("/", "~")
             searched = [*self._task.get_search_path(), os.getcwd()] if relative else None
             raise missing(path, searched) from None
+
+    def _read_secret(self, path: str) -> bytes:
+        """A key file, decrypted if it lies in an Ansible vault."""
+        try:
+            real = self._loader.get_real_file(path, decrypt=True)
+            try:
+                with open(real, "rb") as stream:
+                    return stream.read(MAX_PEM_BYTES)
+            finally:
+                self._loader.cleanup_tmp_file(real)
+        except (AnsibleError, OSError) as error:
+            raise TrustError(
+                "The file with the client's key can't be read.",
+                reason="client_key_unreadable",
+                path=path,
+                found=getattr(error, "strerror", None) or "Ansible can't open or decrypt it",
+                expected="a file that the user who runs Ansible may read; in a vault, with the vault's password given",
+                next_step=f"Look at it with ls -l {shlex.quote(path)}; for a vault add --ask-vault-pass or "
+                "--vault-password-file",
+            ) from None

@@ -21,38 +21,46 @@ class CaFileError(TrustError):
     """The CA file cannot be read."""
 
 
-def read_ca_file(path: Any, find_file: Callable[[str], str] = str) -> tuple[str, bytes]:
-    """Where the file really lies, and what it holds."""
+def read_ca_file(
+    path: Any, find_file: Callable[[str], str] = str, option: str = "ca_file"
+) -> tuple[str, bytes]:
+    """Where the file really lies, and what it holds. option is the key that names it."""
+    found = find_file(checked_path(path, option))
+    return found, _read(found)
+
+
+def checked_path(path: Any, option: str) -> str:
+    """The path of a file as a user wrote it, if it can be one."""
+    text_option = option.replace("_file", "_pem")
     if not isinstance(path, str) or not path.strip():
         raise CaFileError(
-            "The option ca_file is empty or not a text.",
+            f"The option {option} is empty or not a text.",
             reason="ca_file_invalid",
             expected="the path of a file on the controller",
-            next_step="Give the path, or remove the option and use ca_pem",
+            next_step=f"Give the path, or remove the option and use {text_option}",
         )
     if "-----BEGIN" in path:
         raise CaFileError(
-            "The option ca_file holds the text of a certificate instead of a path. It is not shown.",
+            f"The option {option} holds text instead of a path. It is not shown.",
             reason="ca_file_invalid",
             expected="the path of a file on the controller",
-            next_step="Rename the option to ca_pem",
+            next_step=f"Rename the option to {text_option}",
         )
     if "://" in path:
         raise CaFileError(
-            "The option ca_file holds an address of the network. A CA is never fetched unchecked.",
+            f"The option {option} holds an address of the network. Nothing is fetched unchecked.",
             reason="ca_file_invalid",
             expected="the path of a file on the controller",
             next_step="Download the file, check its fingerprint with the owner of the CA, and give the path",
         )
     if not path.isprintable():
         raise CaFileError(
-            "The path in ca_file contains control characters.",
+            f"The path in {option} contains control characters.",
             reason="ca_file_invalid",
             found=ascii(path[:200]),
             next_step="Write the path again by hand",
         )
-    found = find_file(path)
-    return found, _read(found)
+    return path
 
 
 def _read(path: str) -> bytes:

@@ -80,15 +80,16 @@ def issue(
     subject: str | None = None,
     not_before: datetime | None = None,
     not_after: datetime | None = None,
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
 ) -> Credential:
-    """A server certificate for DNS names and IP addresses."""
+    """A server certificate for DNS names and IP addresses; with usage CLIENT_AUTH one for a client."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(subject or names[0]), issuer, key, not_before, not_after)
     builder = builder.add_extension(
         x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
     )
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     return Credential(builder.sign(issuer.key, hashes.SHA256()), key)
 
 

@@ -80,7 +80,7 @@ def test_a_file_is_read_where_it_was_found(tmp_path: Path) -> None:
     (registry,) = _bundle.check_registries(
         [{"host": HOST, "ca_file": "ca.crt"}], find_file=lambda path: str(tmp_path / path), now=NOW
     )
-    assert registry.source == str(tmp_path / "ca.crt")
+    assert registry.bundle.source == str(tmp_path / "ca.crt")
     assert registry.ca_pem == CA.pem
 
 
@@ -89,7 +89,7 @@ def test_a_file_is_read_where_it_was_found(tmp_path: Path) -> None:
 )
 def test_every_kind_of_ca_passes(credential: pki.Credential) -> None:
     (registry,) = _bundle.check_registries([entry(credential)], now=NOW)
-    assert registry.fingerprints == [credential.fingerprint]
+    assert registry.bundle.fingerprints == [credential.fingerprint]
 
 
 def test_host_and_host_with_port_are_two_registries() -> None:
@@ -371,7 +371,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     [
         ("", ["empty"]),
         (5, ["not a text"]),
-        (CA.pem, ["text of a certificate", "ca_pem"]),
+        (CA.pem, ["text instead of a path", "ca_pem"]),
         (CA.key_pem, ["not shown"]),
         ("https://harbor.x/ca.crt", ["address of the network", "fingerprint"]),
         ("ca\0.crt", ["control"]),
