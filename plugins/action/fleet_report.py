@@ -1,0 +1,100 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write the report of a run over many nodes. The contract stands in the module file of the same name."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet import EXIT_CODES, PERSON, build
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_expiry import check_thresholds, worst
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_store import merge, read, to_json, write
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_summary import lines
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._unsafe import mark_unsafe
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    # Not elements: dict, for 5,000 results would be copied and converted one by one.
+    "results": {"type": "raw"},
+    "documents": {"type": "list", "elements": "path"},
+    "registries": {"type": "list", "elements": "dict", "default": []},
+    "playbook": {"type": "str", "default": ""},
+    "run_id": {"type": "str", "default": ""},
+    "started": {"type": "str", "default": ""},
+    "complete": {"type": "bool", "default": True},
+    "warning_days": {"type": "int", "default": 30},
+    "error_days": {"type": "int", "default": 7},
+    "json_file": {"type": "path"},
+    "html_file": {"type": "path"},
+    "metrics_file": {"type": "path"},
+    "fail_on": {"type": "str", "choices": ["never", "needs_a_person", "not_clean"], "default": "never"},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller alone: no connection, no file transferred."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_async = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _valid, options = self.validate_argument_spec(
+            ARGUMENT_SPEC,
+            mutually_exclusive=[("results", "documents")],
+            required_one_of=[("results", "documents")],
+        )
+        result["changed"] = False
+        try:
+            document = self._document(options, datetime.now(timezone.utc))
+            result["files"] = self._write(options, document)
+        except TrustError as exc:
+            return {**result, "failed": True, "msg": str(exc), **exc.facts()}
+        said = lines(document)
+        failed = options["fail_on"] != "never" and (
+            document["status"] == PERSON
+            or (options["fail_on"] == "not_clean" and document["status"] != "clean")
+        )
+        result.update(
+            mark_unsafe(
+                {
+                    "failed": failed,
+                    "status": document["status"],
+                    "exit_code": EXIT_CODES[document["status"]],
+                    "counts": document["counts"],
+                    "expiry": worst(document["expiry"]),
+                    "summary": said,
+                    "msg": " ".join(said[:2]),
+                }
+            )
+        )
+        return result
+
+    def _document(self, options: dict[str, Any], now: datetime) -> dict[str, Any]:
+        thresholds = check_thresholds(options["warning_days"], options["error_days"])
+        if options["documents"]:
+            return merge([read(path) for path in options["documents"]], thresholds, now)
+        if not isinstance(options["results"], (list, tuple)):
+            raise TrustError(
+                "results is not a list",
+                reason="bad_results",
+                expected="a list with one entry for each host of the run",
+                next_step="correct the playbook that calls fleet_report",
+            )
+        run = {"id": options["run_id"], **{key: options[key] for key in ("playbook", "started", "complete")}}
+        return build(run, options["registries"], options["results"], thresholds, now)
+
+    def _write(self, options: dict[str, Any], document: dict[str, Any]) -> list[str]:
+        """A report is no change of a node, so it is written in check mode too."""
+        renderers = {"json_file": to_json}
+        written = []
+        for option, render in renderers.items():
+            if options[option]:
+                write(options[option], render(document))
+                written.append(options[option])
+        return written

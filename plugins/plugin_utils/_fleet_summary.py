@@ -1,0 +1,50 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet in a few lines for the terminal: numbers first, then what somebody has to do, the worst first.
+
+**PRIVATE** to the collection. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_node import CORRECTED, OK, STATES
+
+_MOST = 20
+_SAYING = {
+    "clean": "clean: every node trusts exactly its pinned CAs",
+    "corrected": "corrected: what had drifted is put right",
+    "needs_a_person": "needs a person",
+}
+
+
+def lines(document: Mapping[str, Any]) -> list[str]:
+    """What to print at the end of a run."""
+    nodes, counts = document["nodes"], document["counts"]
+    numbers = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "no node at all"
+    said = [
+        f"{document['run']['playbook'] or 'fleet'}: {_SAYING[document['status']]}",
+        f"{len(nodes)} nodes: {numbers}",
+    ]
+    said += document["warnings"]
+    bad = [node for node in nodes if node["state"] not in (OK, CORRECTED)]
+    bad.sort(key=lambda node: -STATES.index(node["state"]))
+    for (state, reason, next_step), names in _alike(bad[:_MOST]).items():
+        message = next(node["message"] for node in bad if node["node"] == names[0])
+        said.append(
+            f"{state} ({reason}): {', '.join(names)}. {message}"
+            + (f" Next step: {next_step}" if next_step else "")
+        )
+    if len(bad) > _MOST:
+        said.append(f"and {len(bad) - _MOST} more nodes; the JSON and the HTML report have all of them")
+    return said
+
+
+def _alike(nodes: list[dict[str, Any]]) -> dict[tuple[str, str, str | None], list[str]]:
+    """Nodes with the same trouble stand in one line."""
+    groups: dict[tuple[str, str, str | None], list[str]] = {}
+    for node in nodes:
+        groups.setdefault((node["state"], node["reason"] or "", node["next_step"]), []).append(node["node"])
+    return groups

@@ -1,0 +1,132 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fleet_report as a task: files, status, and what fails the task."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.nodetrust.harbor.plugins.action import fleet_report
+from ansible_collections.nodetrust.harbor.plugins.modules import fleet_report as contract
+from ansible_collections.nodetrust.harbor.tests.report.fleet import answer, bundle, entry, registry
+from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
+
+GOOD = [entry(result=answer())]
+BAD = [entry(result=answer(registry(found=[])))]
+
+
+def report(**options: Any) -> dict[str, Any]:
+    # The bundles of the tests have fixed dates.
+    return run_action(fleet_report, warning_days=0, error_days=0, **options)
+
+
+def test_options_are_those_of_the_documentation() -> None:
+    documented = yaml.safe_load(contract.DOCUMENTATION)["options"]
+    assert documented.keys() == fleet_report.ARGUMENT_SPEC.keys()
+    for name, spec in fleet_report.ARGUMENT_SPEC.items():
+        said = documented[name]
+        assert (said["type"], said.get("default"), said.get("choices")) == (
+            spec["type"],
+            spec.get("default"),
+            spec.get("choices"),
+        ), name
+
+
+def test_the_report_is_written_in_check_mode_too(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.json"
+    result = report(results=GOOD, json_file=str(path), playbook="audit", check_mode=True)
+    assert (result["changed"], result["failed"], result["files"]) == (False, False, [str(path)])
+    assert json.loads(path.read_text())["run"]["playbook"] == "audit"
+
+
+@pytest.mark.parametrize(
+    ("results", "fail_on", "failed", "status", "code"),
+    [
+        (GOOD, "not_clean", False, "clean", 0),
+        (BAD, "never", False, "needs_a_person", 2),
+        (BAD, "needs_a_person", True, "needs_a_person", 2),
+        ([entry(result=answer(changed=True), action="correct")], "needs_a_person", False, "corrected", 3),
+        ([entry(result=answer(changed=True), action="correct")], "not_clean", True, "corrected", 3),
+    ],
+)
+def test_status_and_failure(
+    tmp_path: Path, results: Any, fail_on: str, failed: bool, status: str, code: int
+) -> None:
+    path = tmp_path / "fleet.json"
+    result = report(results=results, fail_on=fail_on, json_file=str(path))
+    assert (result["failed"], result["status"], result["exit_code"]) == (failed, status, code)
+    assert path.exists()
+    assert result["msg"] == " ".join(result["summary"][:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"results": "all"}, "bad_results"),
+        ({"results": [7]}, "bad_results"),
+        ({"results": GOOD, "registries": [{"hots": "x"}]}, "bad_registries"),
+        ({"documents": ["nowhere.json"]}, "report_unfit"),
+        ({"results": GOOD, "json_file": "no/such/directory/x.json"}, "report_not_written"),
+    ],
+)
+def test_failures_are_reports(tmp_path: Path, monkeypatch: Any, options: dict[str, Any], reason: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = report(**options)
+    assert (result["failed"], result["reason"]) == (True, reason)
+    assert result["next_step"].rstrip(".") in result["msg"]
+
+
+def test_thresholds_in_the_wrong_order() -> None:
+    result = run_action(fleet_report, results=GOOD, warning_days=5, error_days=10)
+    assert (result["failed"], result["reason"]) == (True, "bad_thresholds")
+
+
+def test_documents_become_one(tmp_path: Path) -> None:
+    parts = [str(tmp_path / f"{number}.json") for number in range(2)]
+    for number, part in enumerate(parts):
+        report(results=[entry(f"n{number}", answer())], registries=[bundle()], json_file=part)
+    result = report(documents=parts, json_file=str(tmp_path / "all.json"))
+    assert result["counts"]["ok"] == 2
+
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - nodetrust.harbor.fleet_report:
+        results: "{{ answers }}"
+        json_file: fleet.json
+      register: fleet
+    - ansible.builtin.debug:
+        msg: "{{ fleet.summary | join(' ') }}"
+"""
+
+
+def test_no_text_of_a_node_is_a_template(tmp_path: Path) -> None:
+    evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(tmp_path) + "/executed') }}"
+    (tmp_path / "play.yml").write_text(PLAY)
+    # As a module's result comes in: by a file that is read as data.
+    (tmp_path / "answers.json").write_text(
+        json.dumps([entry(evil, {"failed": True, "msg": evil, "reason": evil})])
+    )
+    play = PLAY.replace(
+        '"{{ answers }}"', "\"{{ lookup('ansible.builtin.file', 'answers.json') | from_json }}\""
+    )
+    (tmp_path / "play.yml").write_text(play)
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lookup(" in done.stdout
+    assert not (tmp_path / "executed").exists()
