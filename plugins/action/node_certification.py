@@ -1,18 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certify all nodes of a run in one call. The contract stands in the module file of the same name.
-
-An action plugin and not a module that is delegated to localhost: it needs the kubernetes client of the
-Python that runs Ansible, which interpreter discovery on localhost often does not find, and it shares
-its client code with the inventory plugin, which modules cannot import.
-"""
+"""Certify all nodes of a run in one call. The contract stands in the module file of the same name."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
-
-from ansible.plugins.action import ActionBase
+from typing import Any, ClassVar
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._access import missing
@@ -25,9 +18,8 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request 
     said_of_hosts,
     wishes_from,
 )
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._cluster_action import ClusterAction
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import Forbidden
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
     ANNOTATION,
     CERTIFIED,
@@ -43,52 +35,44 @@ _REGISTRIES = {
         "fingerprints": {"type": "list", "elements": "str", "required": True},
     },
 }
-ARGUMENT_SPEC = {
-    "nodes": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": list(STATES)},
-            "context": {"type": "str"},
-            "uid": {"type": "str"},
-            "registries": _REGISTRIES,
-            "runtime": {"type": "str"},
-            "proved_at": {"type": "str"},
+
+
+class ActionModule(ClusterAction):
+    OPTIONS: ClassVar[dict[str, Any]] = {
+        "nodes": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "state": {"type": "str", "choices": list(STATES)},
+                "context": {"type": "str"},
+                "uid": {"type": "str"},
+                "registries": _REGISTRIES,
+                "runtime": {"type": "str"},
+                "proved_at": {"type": "str"},
+            },
         },
-    },
-    "hosts": {"type": "list", "elements": "str"},
-    "uncertify_at_most": {"type": "int", "default": 50},
-    "state": {"type": "str", "choices": list(STATES), "default": CERTIFIED},
-    "registries": {**_REGISTRIES, "default": []},
-    "label": {"type": "str", "default": LABEL},
-    "annotation": {"type": "str", "default": ANNOTATION},
-    "taint": {"type": "str", "default": TAINT},
-    "taint_effect": {"type": "str", "choices": list(EFFECTS), "default": EFFECTS[0]},
-    "condition": {"type": "str", "default": ""},
-    "proof_validity_hours": {"type": "int", "default": 168},
-    "kubeconfig": {"type": "path"},
-    "context": {"type": "str"},
-    "in_cluster": {"type": "bool", "default": False},
-    "request_timeout": {"type": "float", "default": 30.0},
-}
+        "hosts": {"type": "list", "elements": "str"},
+        "uncertify_at_most": {"type": "int", "default": 50},
+        "state": {"type": "str", "choices": list(STATES), "default": CERTIFIED},
+        "registries": {**_REGISTRIES, "default": []},
+        "label": {"type": "str", "default": LABEL},
+        "annotation": {"type": "str", "default": ANNOTATION},
+        "taint": {"type": "str", "default": TAINT},
+        "taint_effect": {"type": "str", "choices": list(EFFECTS), "default": EFFECTS[0]},
+        "condition": {"type": "str", "default": ""},
+        "proof_validity_hours": {"type": "int", "default": 168},
+        "context": {"type": "str"},
+    }
+    RELATIONS: ClassVar[dict[str, Any]] = {
+        "mutually_exclusive": [("nodes", "hosts")],
+        "required_one_of": [("nodes", "hosts")],
+    }
 
-
-class ActionModule(ActionBase):
-    """Runs on the controller alone: no connection, no file transferred."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_async = False
-    _supports_check_mode = True
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _valid, options = self.validate_argument_spec(
-            ARGUMENT_SPEC, mutually_exclusive=[("nodes", "hosts")], required_one_of=[("nodes", "hosts")]
-        )
+    def work(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         report = Report()
-        hosts, hostvars = options["hosts"], (task_vars or {}).get("hostvars", {})
+        hosts, hostvars = options["hosts"], task_vars.get("hostvars", {})
+        result: dict[str, Any] = {}
         try:
             marks = marks_from(options)
             if hosts is not None:
@@ -98,9 +82,8 @@ class ActionModule(ActionBase):
                 self._certify(options, context, wishes, marks, report)
         except TrustError as exc:
             # What was done before the failure is said too: nobody should have to guess.
-            result.update(self._said(report), failed=True, msg=str(exc), **exc.facts())
-        else:
-            result.update(self._said(report))
+            result.update(failed=True, msg=str(exc), **exc.facts())
+        result.update(self._said(report))
         if report.failed:
             names = ", ".join(item["name"] for item in report.failed)
             result.update(failed=True, msg=f"Not certified: {names}. {report.failed[0]['msg']}")
@@ -114,8 +97,7 @@ class ActionModule(ActionBase):
     def _certify(
         self, options: dict[str, Any], context: str | None, wishes: list[Wish], marks: Marks, report: Report
     ) -> None:
-        access = Access(options["kubeconfig"], context, options["in_cluster"], options["request_timeout"])
-        with connect(access) as cluster:
+        with self.connect(options, context) as cluster:
             try:
                 certify(
                     cluster,
