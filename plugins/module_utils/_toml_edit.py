@@ -229,7 +229,7 @@ def _check(text: str, result: str, path: Path, value: str, source: str | None) -
         table = table.setdefault(key, {})
     table[path[-1]] = value
     try:
-        same = _same(Reader(result, source).read().data, wanted)
+        same = same_data(Reader(result, source).read().data, wanted)
     except TomlError:
         same = False
     if not same:
@@ -241,12 +241,12 @@ def _check(text: str, result: str, path: Path, value: str, source: str | None) -
         )
 
 
-def _same(one: Any, other: Any) -> bool:
+def same_data(one: Any, other: Any) -> bool:
     """Equality that tells 1 from True and 1.0, and takes nan for nan."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same_data(one[key], other[key]) for key in one)
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same_data, one, other))
     return bool(one == other) if not isinstance(one, float) else repr(one) == repr(other)
