@@ -49,6 +49,14 @@ class Node:
         registry = {"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem()}
         return nodes.module(self.name, "registry_trust", {"registries": [registry], **options}, *flags)
 
+    def gone(self) -> dict[str, Any]:
+        """Take the trust away again."""
+        result = nodes.module(
+            self.name, "registry_trust", {"state": "absent", "registries": [{"host": nodes.REGISTRY}]}
+        )
+        assert not result["failed"], result["msg"]
+        return result
+
     def check(self) -> dict[str, Any]:
         registry = {"host": nodes.REGISTRY, "fingerprints": [nodes.pin()]}
         return nodes.module(self.name, "ca_fingerprint", {"registries": [registry]})

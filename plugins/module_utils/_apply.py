@@ -163,7 +163,7 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
     shown = []
     for change in changes:
         old = _node.read_state(change.path)
-        if change.kind == "config":
+        if change.kind in ("config", "text"):
             lines = difflib.unified_diff(
                 (old.content or b"").decode("utf-8", "replace").splitlines(),
                 (change.content or b"").decode("utf-8", "replace").splitlines(),
@@ -192,7 +192,7 @@ def diff_back(remembered: list[Before]) -> list[dict[str, str]]:
 def _step(change: Change, state: _node.FileState) -> None:
     if change.kind == "write":
         _node.write_whole(change.path, change.content or b"", 0o644)
-    elif change.kind == "config":
+    elif change.kind in ("config", "text"):
         _node.write_whole(change.path, change.content or b"", state.mode, state)
     elif change.kind == "remove":
         _node.remove_file(change.path)
@@ -205,7 +205,7 @@ def _before(change: Change) -> Before:
     return Before(
         state=_node.read_state(change.path),
         step=change.kind,
-        new_parent=change.kind == "write" and not os.path.isdir(parent),
+        new_parent=change.kind in ("write", "text") and not os.path.isdir(parent),
         after=None if change.content is None else hashlib.sha256(change.content).hexdigest(),
     )
 

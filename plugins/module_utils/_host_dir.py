@@ -14,6 +14,11 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml, read_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._owners import (
+    Owner,
+    owner_of_directory,
+    owner_of_hosts_toml,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
 
 CA_FILE = "ca.crt"
@@ -76,7 +81,10 @@ class FoundCertificate:
 
 @dataclass
 class HostDirectory:
-    """What a runtime takes from one registry's directory."""
+    """What a runtime takes from one registry's directory.
+
+    referrers: hosts.toml files of other registries that lead to our file here.
+    """
 
     registry: Registry
     path: str
@@ -86,6 +94,7 @@ class HostDirectory:
     ca_file: _node.FileState | None = None
     hosts_toml: HostsToml | None = None
     others: list[str] = field(default_factory=list)
+    referrers: list[str] = field(default_factory=list)
 
     @property
     def fingerprints(self) -> set[str]:
@@ -106,6 +115,7 @@ def read_host_directory(certs_dir: str, registry: Registry, reader: Reader) -> H
     result.problems += _problems_of_parent(certs_dir)
     if any(problem.reason == "certs_d_not_a_directory" for problem in result.problems):
         return result
+    result.problems += _rewritten(owner_of_directory(certs_dir))
     if reader.fallbacks and registry.port is not None:
         result.problems += _shadow(certs_dir, registry, reader)
     state = _node.read_state(path)
@@ -135,7 +145,55 @@ def read_host_directory(certs_dir: str, registry: Registry, reader: Reader) -> H
             )
         )
     _read_entries(result, path, reader)
+    if reader.fallbacks:
+        result.problems += _hidden_default(result, certs_dir)
+    if reader.hosts_toml is not None:
+        result.referrers = _referrers(result, certs_dir, reader.hosts_toml)
     return result
+
+
+def _rewritten(owner: Owner | None) -> list[Problem]:
+    """A change here would be undone by its owner without a word."""
+    if owner is None:
+        return []
+    return [
+        Problem(
+            "foreign_owner",
+            f"{owner.path} belongs to {owner.name} ({owner.sign}): {owner.when}",
+            owner.path,
+            f"{owner.way_out}; then run again",
+            breaks=False,
+        )
+    ]
+
+
+def _hidden_default(result: HostDirectory, certs_dir: str) -> list[Problem]:
+    default = os.path.join(certs_dir, "_default")
+    if result.others or (result.ca_file is not None and result.ca_file.kind != "absent"):
+        return []
+    if _node.read_state(default).kind != "directory":
+        return []
+    return [
+        Problem(
+            "empty_directory",
+            f"{result.path} is empty, and because it is there {default} is not read",
+            result.path,
+            f"remove it (rmdir {result.path}) if {default} was meant, and run again",
+            breaks=False,
+            foreign=False,
+        )
+    ]
+
+
+def _referrers(result: HostDirectory, certs_dir: str, major: int) -> list[str]:
+    found = []
+    for name in _node.list_directory(certs_dir):
+        path = os.path.join(certs_dir, name, "hosts.toml")
+        if name != result.registry.name and os.path.isfile(path):
+            hosts = read_hosts_toml(path, result.registry, major)
+            if hosts.obeyed and os.path.join(result.path, CA_FILE) in hosts.ca_paths:
+                found.append(path)
+    return found
 
 
 def _problems_of_parent(certs_dir: str) -> list[Problem]:
@@ -246,18 +304,40 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
 
 
 def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) -> None:
+    own = os.path.join(result.path, CA_FILE)
+    result.problems += _rewritten(owner_of_hosts_toml(hosts.path, hosts.text))
+    if hosts.target is not None:
+        result.problems.append(
+            Problem(
+                "hosts_toml_is_a_link",
+                f"{hosts.path} is a link to {hosts.target}; a change would land there",
+                hosts.path,
+                f"set ca in {hosts.target}, or replace the link by a file, and run again",
+                breaks=False,
+            )
+        )
     for path in hosts.ca_paths:
-        _take_file(result, path, reader, ours=False)
+        _take_file(result, path, reader, ours=path == own)
     result.problems += [
         Problem(
             "foreign_hosts_toml",
             f"{hosts.path} decides for this registry and {trouble}",
             hosts.path,
-            "let its owner add the CA there (ca at the top level and in the [host] table of this registry), "
-            "or remove the file if nobody owns it; then run again",
+            "let its owner mend that, or remove the file if nobody owns it; then run again",
         )
         for trouble in hosts.troubles
     ]
+    if not hosts.ca_paths and not hosts.troubles:
+        result.problems.append(
+            Problem(
+                "hosts_toml_without_ca",
+                f"{hosts.path} decides for this registry and names no CA for it (ca is missing), "
+                "so the .crt files beside it are never read",
+                hosts.path,
+                "run again to have ca added there",
+                foreign=False,
+            )
+        )
 
 
 def _take_file(result: HostDirectory, path: str, reader: Reader, *, ours: bool) -> None:

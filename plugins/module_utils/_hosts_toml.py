@@ -2,34 +2,63 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Somebody's hosts.toml: does containerd obey it, and which CA does it lead a registry to?
 
-**PRIVATE** to the collection. We never write one; runtime-facts §3 and §4 say what each shape does.
+**PRIVATE** to the collection. runtime-facts §3 and §4 say what each shape does; `_hosts_merge` is how
+our CA gets into one.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
 
+_CAPABILITIES = ("pull", "resolve", "push")
+_PORTS = {"https": ":443", "http": ":80"}
+
 
 @dataclass
 class HostsToml:
-    """obeyed: containerd follows this file and no longer looks at the .crt files beside it."""
+    """A hosts.toml as containerd takes it.
+
+    obeyed: containerd follows this file and no longer looks at the .crt files beside it.
+    tables: where `ca` has to stand so that each connection to the registry itself is verified by it.
+    troubles: what a `ca` would not mend. note: why the file is not obeyed, if that is worth a word.
+    target: where it leads if it is a link.
+    """
 
     path: str
-    obeyed: bool
+    text: str = ""
+    obeyed: bool = False
+    tables: list[tuple[str, ...]] = field(default_factory=list)
     ca_paths: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     note: str | None = None
+    target: str | None = None
 
     def refers_to(self, path: str) -> bool:
         return self.obeyed and path in self.ca_paths
+
+    def merged(self, name: str) -> str:
+        """The text with our file named where it has to be."""
+        return _hosts_merge.merge(self.text, self.tables, name, self.path)
+
+    def unmerged(self, name: str) -> str:
+        """The text without what `merged` put there."""
+        return (
+            _hosts_merge.unmerge(self.text, name, self.path)
+            if _hosts_merge.is_merged(self.text)
+            else self.text
+        )
+
+    def without_ours(self, name: str, registry: Registry) -> HostsToml:
+        """The same file after `unmerged`, by the rules of containerd 2.x, which obeys more of them."""
+        return parse_hosts_toml(self.path, self.unmerged(name), registry, 2)
 
 
 def read_hosts_toml(path: str, registry: Registry, major: int) -> HostsToml:
@@ -37,46 +66,81 @@ def read_hosts_toml(path: str, registry: Registry, major: int) -> HostsToml:
     state = _node.read_state(path)
     if not state.content:
         # Nothing in it, or a link to nothing: the .crt files beside it count.
-        return HostsToml(path, obeyed=False)
+        return HostsToml(path)
     try:
-        data = parse(state.content.decode("utf-8")).data
-    except (TrustError, UnicodeDecodeError) as exc:
-        return HostsToml(path, obeyed=False, note=f"{path} is not valid TOML, containerd ignores it ({exc})")
+        text = state.content.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        return HostsToml(path, note=f"{path} is not UTF-8, containerd ignores it ({exc})")
+    return replace(parse_hosts_toml(path, text, registry, major), target=state.target)
+
+
+def parse_hosts_toml(path: str, text: str, registry: Registry, major: int) -> HostsToml:
+    """What containerd of this major version makes of a text."""
+    try:
+        data = parse(text).data
+    except TrustError as exc:
+        return HostsToml(path, text, note=f"{path} is not valid TOML, containerd ignores it ({exc})")
     hosts = data.get("host")
     if major < 2 and not isinstance(hosts, dict):
         # 1.x rejects a file without a [host] table and reads the .crt files instead.
         note = f"{path} has no [host] table, containerd 1.x ignores it" if data else None
-        return HostsToml(path, obeyed=False, note=note)
-    result = HostsToml(path, obeyed=True)
-    own = _own_entries(data, hosts if isinstance(hosts, dict) else {}, registry)
-    for name, entry in own:
+        return HostsToml(path, text, note=note)
+    hosts = hosts if isinstance(hosts, dict) else {}
+    wrong = _wrong(data, hosts)
+    if wrong is not None:
+        return HostsToml(path, text, note=f"{path} has {wrong}, containerd ignores it")
+    result = HostsToml(path, text, obeyed=True)
+    own = _own_entries(data, hosts, registry)
+    for name, where, entry in own:
         if entry.get("skip_verify") is True:
             result.troubles.append(f"switches verification off (skip_verify = true, {name})")
-    cas = [_ca_paths(entry, os.path.dirname(path)) for _name, entry in own]
-    for paths in cas:
-        result.ca_paths += [item for item in paths if item not in result.ca_paths]
-    if not result.ca_paths:
-        result.troubles.append(
-            "names no CA for it (ca is missing), so the .crt files beside it are never read"
-        )
+        if where and urlsplit(where[-1]).scheme == "http":
+            result.troubles.append(f"asks it without TLS ({name}), so nothing is verified")
+        result.tables.append(where)
+        for item in _ca_paths(entry, os.path.dirname(path)):
+            if item not in result.ca_paths:
+                result.ca_paths.append(item)
+    if not own:
+        result.troubles.append(f"sends every pull elsewhere ({data['server']}), so a CA for it has no effect")
     return result
 
 
 def _own_entries(
     data: dict[str, Any], hosts: dict[str, Any], registry: Registry
-) -> list[tuple[str, dict[str, Any]]]:
-    """The entries whose connections end at the registry itself: the top level, and [host] tables that name it."""
-    entries: list[tuple[str, dict[str, Any]]] = []
-    if _netloc(str(data.get("server", ""))) in ("", registry.name):
-        entries.append(("top level", {key: value for key, value in data.items() if key != "host"}))
+) -> list[tuple[str, tuple[str, ...], dict[str, Any]]]:
+    """The entries whose connections end at the registry itself: the top level, and [host] tables that name it.
+
+    Each with its name for people and its path.
+    """
+    entries: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []
+    server = str(data.get("server", ""))
+    if not server or _is(server, registry):
+        entries.append(("top level", (), {key: value for key, value in data.items() if key != "host"}))
     for url, entry in hosts.items():
-        if isinstance(entry, dict) and _netloc(url) == registry.name:
-            entries.append((f'[host."{url}"]', entry))
+        if isinstance(entry, dict) and _is(url, registry):
+            entries.append((f'[host."{url}"]', ("host", url), entry))
     return entries
 
 
-def _netloc(url: str) -> str:
-    return urlsplit(url if "//" in url else f"//{url}").netloc
+def _is(url: str, registry: Registry) -> bool:
+    parts = urlsplit(url if "//" in url else f"https://{url}")
+    return parts.netloc in (registry.name, registry.name + _PORTS.get(parts.scheme, ""))
+
+
+def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
+    """What makes containerd pass over the whole file: a value of a kind that it can't use (runtime-facts §3)."""
+    for entry in (data, *hosts.values()):
+        if not isinstance(entry, dict):
+            continue
+        value = entry.get("ca", "")
+        if not isinstance(value, str) and not (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ):
+            return "a ca that is neither a file nor a list of files"
+        for item in entry.get("capabilities", []):
+            if str(item).lower() not in _CAPABILITIES:
+                return f"an unknown capability ({item!r})"
+    return None
 
 
 def _ca_paths(entry: dict[str, Any], directory: str) -> list[str]:

@@ -125,14 +125,13 @@ def plan_absent(desired: Sequence[Desired], directories: Sequence[HostDirectory]
     plan = _judged(desired, directories, runtime)
     for directory in directories:
         changes = runtime.remove(directory)
-        removed = {change.path for change in changes if change.kind == "remove"}
-        hosts = directory.hosts_toml
-        if hosts is not None and any(hosts.refers_to(path) for path in removed):
+        removed = [change.path for change in changes if change.kind == "remove"]
+        for path in _still_leading(directory, removed):
             raise TrustError(
-                f"{hosts.path} leads to {', '.join(sorted(removed))}; without that file every pull would fail",
+                f"{path} leads to {', '.join(removed)}; without that file every pull through it would fail",
                 reason="foreign_hosts_toml",
                 registry=directory.registry.name,
-                path=hosts.path,
+                path=path,
                 next_step="take ca out of that hosts.toml, or remove it if nobody owns it; then run again",
             )
         plan.changes += changes
@@ -151,24 +150,24 @@ def _blocker(desired: Desired, directory: HostDirectory) -> TrustError | None:
     for problem in directory.problems:
         if problem.foreign:
             return problem.error(name)
+    if not directory.exists:
+        return None
+    own = os.path.join(directory.path, CA_FILE)
+    foreign = [
+        item for item in directory.certificates if item.path != own and item.fingerprint not in desired.pins
+    ]
     hosts = directory.hosts_toml
-    if hosts is not None and hosts.obeyed:
+    if foreign and hosts is not None and hosts.obeyed:
         return TrustError(
             f"{hosts.path} decides for this registry, and it leads to other CAs",
             reason="foreign_hosts_toml",
             registry=name,
             path=hosts.path,
-            found=sorted(directory.fingerprints) or "no CA",
+            found=sorted(directory.fingerprints),
             expected=sorted(desired.pins),
             next_step="let its owner set ca there (at the top level and in the [host] table of this registry), "
             "or remove the file if nobody owns it; then run again",
         )
-    own = os.path.join(directory.path, CA_FILE)
-    if not directory.exists:
-        return None
-    foreign = [
-        item for item in directory.certificates if item.path != own and item.fingerprint not in desired.pins
-    ]
     if foreign:
         return TrustError(
             "another file in this registry's directory adds a CA that isn't pinned",
@@ -180,6 +179,16 @@ def _blocker(desired: Desired, directory: HostDirectory) -> TrustError | None:
             next_step=f"pin it as well if it belongs there, or move {foreign[0].path} away; then run again",
         )
     return None
+
+
+def _still_leading(directory: HostDirectory, removed: Sequence[str]) -> list[str]:
+    """The hosts.toml files that lead to what goes, after our own entry has gone from them."""
+    if not removed:
+        return []
+    hosts = directory.hosts_toml
+    own = hosts.without_ours(CA_FILE, directory.registry) if hosts is not None else None
+    leading = [own.path] if own is not None and any(own.refers_to(path) for path in removed) else []
+    return leading + directory.referrers
 
 
 def _read_path(directory: HostDirectory) -> str:

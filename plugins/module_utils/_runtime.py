@@ -38,8 +38,9 @@ class Desired:
 
 @dataclass(frozen=True)
 class Change:
-    """One step. kind is write, remove, rmdir or config; summary is the line for people.
+    """One step. kind is write, text, remove, rmdir or config; summary is the line for people.
 
+    A text step changes somebody's file, and a config step one that is read only at a start.
     A config step may be planned without content: the runtime's `complete` writes it out.
     """
 
@@ -156,21 +157,36 @@ class Runtime(ABC):
         return not restart.due
 
     def install(self, item: Desired, place: HostDirectory) -> list[Change]:
-        """The steps for a registry that is not in sync."""
+        """The steps for a registry that is not in sync: its CA file, and its hosts.toml if that one decides."""
         path = os.path.join(place.path, CA_FILE)
-        verb = "replace" if place.ca_file is not None and place.ca_file.kind != "absent" else "create"
+        name = item.registry.name
         content = to_pem(list(item.ders)).encode("ascii")
-        return [Change("write", path, f"{verb} {path}", content, item.registry.name)]
+        changes = []
+        if place.ca_file is None or place.ca_file.kind != "file" or place.ca_file.content != content:
+            verb = "replace" if place.ca_file is not None and place.ca_file.kind != "absent" else "create"
+            changes.append(Change("write", path, f"{verb} {path}", content, name))
+        hosts = place.hosts_toml
+        if hosts is not None and hosts.obeyed:
+            text = hosts.merged(CA_FILE)
+            if text != hosts.text:
+                changes.append(
+                    Change("text", hosts.path, f"add ca to {hosts.path}", text.encode("utf-8"), name)
+                )
+        return changes
 
     def remove(self, place: HostDirectory) -> list[Change]:
         """The steps that take away what we put there, and nothing else."""
         path = os.path.join(place.path, CA_FILE)
-        if not place.exists or place.ca_file is None or place.ca_file.kind in ("absent", "directory"):
-            return []
         name = place.registry.name
-        changes = [Change("remove", path, f"remove {path}", registry=name)]
-        if not place.others:
-            changes.append(Change("rmdir", place.path, f"remove the empty {place.path}", registry=name))
+        changes = []
+        hosts = place.hosts_toml
+        if hosts is not None and hosts.unmerged(CA_FILE) != hosts.text:
+            text = hosts.unmerged(CA_FILE).encode("utf-8")
+            changes.append(Change("text", hosts.path, f"take our ca out of {hosts.path}", text, name))
+        if place.exists and place.ca_file is not None and place.ca_file.kind not in ("absent", "directory"):
+            changes.append(Change("remove", path, f"remove {path}", registry=name))
+            if not place.others:
+                changes.append(Change("rmdir", place.path, f"remove the empty {place.path}", registry=name))
         return changes
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:

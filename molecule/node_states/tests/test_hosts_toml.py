@@ -31,11 +31,11 @@ def test_a_file_that_names_no_ca(node, content, obeyed_by_1, obeyed_by_2) -> Non
     node.put(f"{HOST_DIR}/ca.crt", nodes.ca_pem())
     obeyed = obeyed_by_2 if node.major == 2 else obeyed_by_1
     assert node.pulls() is not obeyed
-    if obeyed:
-        result = node.refuses("foreign_hosts_toml")
-        assert result["path"] == HOSTS_TOML and result["registry"] == nodes.REGISTRY
-    else:
-        assert node.trust()["changed"] is False
+    result = node.trust()
+    assert result["changed"] is obeyed and not result["restart_due"], result["msg"]
+    assert node.pulls()
+    node.gone()
+    assert node.content(HOSTS_TOML) == content.encode()
 
 
 @pytest.mark.parametrize(

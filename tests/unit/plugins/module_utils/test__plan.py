@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _plan
@@ -19,7 +21,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     HostDirectory,
     Problem,
 )
-from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml
+from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
@@ -87,6 +89,10 @@ def directory(*found, exists=True, problems=(), hosts_toml=None, others=()):
     )
 
 
+def hosts_toml(text):
+    return parse_hosts_toml(f"{HOST_DIR}/hosts.toml", text, REGISTRY, 2)
+
+
 def plan(where, runtime=None):
     return _plan.plan_present([desired()], [where], runtime or containerd())
 
@@ -133,12 +139,12 @@ def test_an_extra_ca_in_another_file_is_named_and_refused():
 
 
 def test_a_foreign_hosts_toml_that_leads_to_the_right_ca_is_fine():
-    hosts = HostsToml(f"{HOST_DIR}/hosts.toml", True, [f"{HOST_DIR}/x.pem"])
+    hosts = hosts_toml("ca = 'x.pem'\n[host]\n")
     assert not plan(directory((PIN, "x.pem"), hosts_toml=hosts)).changed
 
 
 def test_a_foreign_hosts_toml_that_leads_elsewhere_is_refused():
-    hosts = HostsToml(f"{HOST_DIR}/hosts.toml", True, [f"{HOST_DIR}/x.pem"])
+    hosts = hosts_toml("ca = 'x.pem'\n[host]\n")
     with pytest.raises(TrustError) as caught:
         plan(directory((WRONG, "x.pem"), hosts_toml=hosts))
     assert caught.value.reason == "foreign_hosts_toml"
@@ -257,6 +263,33 @@ def test_absent_twice_changes_nothing():
 
 
 def test_absent_does_not_pull_the_file_from_under_a_hosts_toml():
-    hosts = HostsToml(f"{HOST_DIR}/hosts.toml", True, [f"{HOST_DIR}/ca.crt"])
-    with pytest.raises(TrustError, match="every pull would fail"):
+    hosts = hosts_toml("ca = 'ca.crt'\n[host]\n")
+    with pytest.raises(TrustError, match="every pull through it would fail"):
         absent(directory((PIN, "ca.crt"), hosts_toml=hosts, others=["hosts.toml"]))
+
+
+def test_absent_does_not_pull_the_file_from_under_another_registrys_hosts_toml():
+    where = replace(directory((PIN, "ca.crt")), referrers=[f"{CERTS_DIR}/docker.io/hosts.toml"])
+    with pytest.raises(TrustError, match=r"docker\.io/hosts\.toml leads to"):
+        absent(where)
+
+
+@pytest.mark.parametrize("text", ["[host]\n", f"server = 'https://{REGISTRY.name}'\r\n[host]\r\nx = 1"])
+def test_our_ca_goes_into_a_hosts_toml_after_its_file_and_out_before_it(text):
+    missing = Problem("hosts_toml_without_ca", "names no CA", HOST_DIR, "run again", foreign=False)
+    added = plan(directory(problems=[missing], hosts_toml=hosts_toml(text), others=["hosts.toml"]))
+    assert kinds(added) == ["write", "text"] and not added.restart_after.due
+    merged = added.changes[1].content.decode()
+    where = directory((PIN, "ca.crt"), hosts_toml=hosts_toml(merged), others=["hosts.toml"])
+    removed = absent(where)
+    assert kinds(removed) == ["text", "remove"]
+    assert removed.changes[0].content.decode() == text
+
+
+def test_who_rewrites_the_directory_is_named_where_something_would_change_and_only_there():
+    owner = Problem("foreign_owner", "belongs to Spegel", CERTS_DIR, "the way out", breaks=False)
+    with pytest.raises(TrustError) as caught:
+        plan(directory((WRONG, "ca.crt"), problems=[owner]))
+    assert caught.value.reason == "foreign_owner" and "the way out" in str(caught.value)
+    fine = plan(directory((PIN, "ca.crt"), problems=[owner]))
+    assert not fine.changed and fine.verdicts[0].in_sync and fine.verdicts[0].reasons == ["belongs to Spegel"]
