@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import KEY_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change
@@ -173,6 +174,8 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
                 n=0,
             )
             shown.append({"prepared": "\n".join(lines) + "\n"})
+        elif change.kind == "secret" or os.path.basename(change.path) == KEY_FILE:
+            shown.append({"prepared": f"{change.summary} (a private key, not shown)\n"})
         elif change.kind in ("write", "remove"):
             shown.append(
                 {
@@ -192,6 +195,8 @@ def diff_back(remembered: list[Before]) -> list[dict[str, str]]:
 def _step(change: Change, state: _node.FileState) -> None:
     if change.kind == "write":
         _node.write_whole(change.path, change.content or b"", 0o644)
+    elif change.kind == "secret":
+        _node.write_whole(change.path, change.content or b"", 0o600)
     elif change.kind in ("config", "text"):
         _node.write_whole(change.path, change.content or b"", state.mode, state)
     elif change.kind == "remove":
@@ -205,7 +210,7 @@ def _before(change: Change) -> Before:
     return Before(
         state=_node.read_state(change.path),
         step=change.kind,
-        new_parent=change.kind in ("write", "text") and not os.path.isdir(parent),
+        new_parent=change.kind in ("write", "text", "secret") and not os.path.isdir(parent),
         after=None if change.content is None else hashlib.sha256(change.content).hexdigest(),
     )
 
@@ -286,4 +291,4 @@ def _summary(content: bytes | None) -> str:
             lines.append(f"{fingerprint(der)} {facts.subject} (until {facts.not_after})")
         return "\n".join(lines) + "\n"
     except TrustError as exc:
-        return f"not usable as a CA file: {exc.message}\n"
+        return f"not usable as a file of certificates: {exc.message}\n"

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import FoundPair, read_pair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml, read_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
@@ -95,6 +96,7 @@ class HostDirectory:
     hosts_toml: HostsToml | None = None
     others: list[str] = field(default_factory=list)
     referrers: list[str] = field(default_factory=list)
+    client: FoundPair | None = None
 
     @property
     def fingerprints(self) -> set[str]:
@@ -271,6 +273,7 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
     names = _node.list_directory(path)
     result.ca_file = _node.read_state(os.path.join(path, CA_FILE))
     result.others = [name for name in names if name != CA_FILE and not name.startswith(".")]
+    result.client = read_pair(path)
     if "hosts.toml" in names and reader.hosts_toml is not None:
         result.hosts_toml = read_hosts_toml(
             os.path.join(path, "hosts.toml"), result.registry, reader.hosts_toml

@@ -12,6 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_steps import (
+    holds,
+    install_pair,
+    with_pair_removed,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
@@ -34,6 +39,8 @@ class Verdict:
     in_effect: bool
     reasons: list[str]
     blocker: TrustError | None = None
+    cas_in_sync: bool = True
+    extra: list[str] = field(default_factory=list)
 
     def to_dict(self, restart: Restart) -> dict[str, Any]:
         certificates = self.directory.certificates
@@ -44,6 +51,8 @@ class Verdict:
             "found": [vars(certificate) for certificate in certificates],
             "found_fingerprints": sorted({certificate.fingerprint for certificate in certificates}),
             "expected_fingerprints": self.expected,
+            "extra_ca_fingerprints": self.extra,
+            "client_fingerprint": self.directory.client.fingerprint if self.directory.client else None,
             "in_sync": self.in_sync,
             "in_effect": self.in_effect,
             "restart_due": restart.due,
@@ -70,7 +79,9 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     expected = sorted(desired.pins)
     found = directory.fingerprints
     broken = [problem for problem in directory.problems if problem.breaks]
-    in_sync = found == desired.pins and not broken
+    cas_in_sync = found == desired.pins and not broken
+    pair_in_sync = desired.client is None or holds(directory, desired.client)
+    in_sync = cas_in_sync and pair_in_sync
     reasons = [problem.message for problem in directory.problems]
     if expected and not found and not broken:
         reasons.append(f"no CA in {directory.path}")
@@ -80,6 +91,8 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     if extra:
         where = sorted({item.path for item in directory.certificates if item.fingerprint in extra})
         reasons.append(f"not pinned: {', '.join(extra)} in {', '.join(where)}")
+    if not pair_in_sync:
+        reasons.append(f"the client certificate and its key are not in {directory.path}")
     if expected:
         reasons += runtime.reasons()
         reasons += [restart.why] if restart.due else []
@@ -91,7 +104,9 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
         in_sync=in_sync,
         in_effect=in_sync and not restart.due and (not expected or runtime.obeys(restart)),
         reasons=reasons,
-        blocker=None if in_sync else _blocker(desired, directory),
+        blocker=None if cas_in_sync else _blocker(desired, directory),
+        cas_in_sync=cas_in_sync,
+        extra=sorted(desired.extra),
     )
 
 
@@ -106,11 +121,13 @@ def plan_present(desired: Sequence[Desired], directories: Sequence[HostDirectory
         raise unusable
     plan = _judged(desired, directories, runtime)
     for item, directory, verdict in zip(desired, directories, plan.verdicts):
-        if verdict.in_sync:
-            continue
         if verdict.blocker is not None:
             raise verdict.blocker
-        plan.changes += runtime.install(item, directory)
+        pair = install_pair(item, directory, runtime)
+        # A directory that appears takes the registry away from what spoke for it so far (runtime-facts §3).
+        if not verdict.cas_in_sync or (pair and not directory.exists):
+            plan.changes += runtime.install(item, directory)
+        plan.changes += pair
     plan.changes += runtime.settings(desired, ())
     plan.restart_after = runtime.restart(plan.changes)
     return plan
@@ -134,7 +151,7 @@ def plan_absent(desired: Sequence[Desired], directories: Sequence[HostDirectory]
                 path=path,
                 next_step="take ca out of that hosts.toml, or remove it if nobody owns it; then run again",
             )
-        plan.changes += changes
+        plan.changes += with_pair_removed(directory, changes)
     plan.changes += runtime.settings((), desired)
     plan.restart_after = runtime.restart_after_removal(plan.changes)
     return plan

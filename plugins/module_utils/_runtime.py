@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar, Protocol
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
@@ -28,17 +29,25 @@ _TICK = 0.01
 
 @dataclass(frozen=True)
 class Desired:
-    """The trust wanted for one registry. ders holds the certificates, pins their fingerprints."""
+    """The trust wanted for one registry. ders holds the certificates, pins their fingerprints.
+
+    extra are those of the pins that are there for another host of the registry, which hands out its
+    tokens or its blobs: runtimes look for them in this registry's directory (runtime-facts §4).
+    """
 
     registry: Registry
     ders: tuple[bytes, ...]
     pins: frozenset[str]
     proof_image: str | None = None
+    extra: frozenset[str] = frozenset()
+    client: ClientPair | None = None
 
 
 @dataclass(frozen=True)
 class Change:
-    """One step. kind is write, text, remove, rmdir or config; summary is the line for people.
+    """One step. kind is write, secret, text, remove, rmdir or config; summary is the line for people.
+
+    A secret is written for root's eyes only, and shown to nobody.
 
     A text step changes somebody's file, and a config step one that is read only at a start.
     A config step may be planned without content: the runtime's `complete` writes it out.
@@ -84,9 +93,11 @@ class Runtime(ABC):
         unit: the systemd unit to restart, None where nothing runs between two pulls.
         process: the process that reads at its start what a restart is about, None where there is none.
         client: what carries a pull.
+        client_pairs: does it take a client certificate from the registry's directory?
     """
 
     name: ClassVar[str]
+    client_pairs: ClassVar[bool] = True
     sockets: ClassVar[tuple[str, ...]] = ()
     programs: ClassVar[tuple[str, ...]] = ()
 

@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import pair_from
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import image_of_registry, parse_registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import (
+    Registry,
+    image_of_registry,
+    parse_registry,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
     describe,
     fingerprint,
@@ -99,34 +104,49 @@ def without_trust(desired: list[Desired]) -> list[Desired]:
 
 def _desired(entry: dict[str, Any]) -> Desired:
     registry = parse_registry(entry["host"])
-    pins = frozenset(parse_pin(pin) for pin in entry.get("fingerprints") or [])
-    ders: list[bytes] = []
-    if entry.get("ca_pem"):
-        ders = split(entry["ca_pem"].encode("utf-8"))
-        for der in ders:
-            facts = describe(der)
-            if not facts.is_ca:
-                raise TrustError(
-                    f"the certificate of {facts.subject} is not a CA",
-                    reason="not_a_ca",
-                    registry=registry.name,
-                    found=fingerprint(der),
-                    expected="a certificate with CA:TRUE",
-                    next_step="give the CA that signed the registry's certificate, not the certificate itself",
-                )
-        found = frozenset(fingerprint(der) for der in ders)
-        if pins and found != pins:
-            raise TrustError(
-                "the bundle isn't what the pins say",
-                reason="pin_mismatch",
-                registry=registry.name,
-                found=sorted(found),
-                expected=sorted(pins),
-                next_step="compare both with the fingerprint that the registry's administrator gave you",
-            )
-        pins = found
+    ders, pins = _bundle(registry, entry.get("ca_pem"), entry.get("fingerprints"))
+    more, extra = _bundle(registry, entry.get("extra_ca_pem"), entry.get("extra_ca_fingerprints"))
     image = entry.get("proof_image")
-    return Desired(registry, tuple(ders), pins, image_of_registry(registry.name, image) if image else None)
+    return Desired(
+        registry,
+        tuple(dict.fromkeys(ders + more)),
+        pins | extra,
+        image_of_registry(registry.name, image) if image else None,
+        extra - pins,
+        pair_from(entry.get("client_cert_pem"), entry.get("client_key_pem"), registry.name),
+    )
+
+
+def _bundle(
+    registry: Registry, pem: str | None, given: list[str] | None
+) -> tuple[list[bytes], frozenset[str]]:
+    """The certificates of a bundle, and the pins: those given, or those of the bundle itself."""
+    pins = frozenset(parse_pin(pin) for pin in given or [])
+    if not pem:
+        return [], pins
+    ders = split(pem.encode("utf-8"))
+    for der in ders:
+        facts = describe(der)
+        if not facts.is_ca:
+            raise TrustError(
+                f"the certificate of {facts.subject} is not a CA",
+                reason="not_a_ca",
+                registry=registry.name,
+                found=fingerprint(der),
+                expected="a certificate with CA:TRUE",
+                next_step="give the CA that signed the registry's certificate, not the certificate itself",
+            )
+    found = frozenset(fingerprint(der) for der in ders)
+    if pins and found != pins:
+        raise TrustError(
+            "the bundle isn't what the pins say",
+            reason="pin_mismatch",
+            registry=registry.name,
+            found=sorted(found),
+            expected=sorted(pins),
+            next_step="compare both with the fingerprint that the registry's administrator gave you",
+        )
+    return ders, found
 
 
 def observe(request: Request) -> Observation:

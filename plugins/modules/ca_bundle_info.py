@@ -62,6 +62,34 @@ options:
             a file.
         type: list
         elements: str
+      extra_ca_file:
+        description:
+          - Path of a PEM file with the CAs of other hosts that pulls from this registry lead to, such as its token
+            service or its object storage. Nodes look for them in the directory of the registry.
+        type: path
+      extra_ca_pem:
+        description: The same as text.
+        type: str
+      extra_ca_fingerprints:
+        description: The pins of these CAs, as O(registries[].fingerprints) are those of the registry's own.
+        type: list
+        elements: str
+      client_cert_file:
+        description:
+          - Path of a PEM file with the client certificate, for a registry that asks for one. It must be valid now and
+            meant for clients. The certificates that lead to its CA may follow it.
+        type: path
+      client_cert_pem:
+        description: The same as text.
+        type: str
+      client_key_file:
+        description:
+          - Path of the PEM file with its private key, without a password. It may lie in an Ansible vault.
+          - It must be the key of the certificate. Nothing of it is ever shown or returned.
+        type: path
+      client_key_pem:
+        description: The same as text.
+        type: str
       proof_image:
         description:
           - Image in this registry that nodes pull as the proof, with a tag or a digest.
@@ -151,6 +179,26 @@ registries:
       sample: harbor.example.com:8443/library/probe:1
     source:
       description: The file that was read, or V(ca_pem).
+      type: str
+    extra_ca_pem:
+      description: The bundle of CAs for other hosts of this registry, or null.
+      type: str
+    extra_ca_fingerprints:
+      description: Their fingerprints.
+      type: list
+      elements: str
+    extra_certificates:
+      description: These certificates, with the keys of RV(registries[].certificates).
+      type: list
+      elements: dict
+    client_cert_pem:
+      description: The client certificate and what follows it, or null.
+      type: str
+    client_certificate:
+      description: The client certificate, with the keys of RV(registries[].certificates), or null.
+      type: dict
+    client_key_file:
+      description: Where its key lies, or null if it was given as text. The key itself is not returned.
       type: str
     served:
       description: What the registry showed to the controller.

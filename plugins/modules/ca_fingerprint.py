@@ -35,6 +35,12 @@ options:
         type: list
         elements: str
         required: true
+      extra_ca_fingerprints:
+        description:
+          - The pins of CAs that are there for other hosts of this registry, such as its token service. Together with
+            the others they are the whole set.
+        type: list
+        elements: str
   runtime:
     description:
       - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
@@ -114,6 +120,13 @@ registries:
       description: The pins, in the same form, sorted.
       type: list
       elements: str
+    extra_ca_fingerprints:
+      description: Those of them that are there for other hosts of this registry.
+      type: list
+      elements: str
+    client_fingerprint:
+      description: The fingerprint of the client certificate in C(client.cert), if there is one.
+      type: str
     in_sync:
       description: Are the two sets equal, and does nothing break the directory?
       type: bool
@@ -161,6 +174,7 @@ def main() -> None:
                 "options": {
                     "host": {"type": "str", "required": True},
                     "fingerprints": {"type": "list", "elements": "str", "required": True},
+                    "extra_ca_fingerprints": {"type": "list", "elements": "str"},
                 },
             },
             "runtime": {"type": "str", "choices": ["auto", "containerd"], "default": "auto"},

@@ -24,8 +24,8 @@ options:
   state:
     description:
       - V(present) makes the node trust exactly the given CAs for each registry.
-      - V(absent) takes away the CA file that this module puts there. C(config_path) stays, since other registries may
-        need it.
+      - V(absent) takes away the CA file and the client certificate that this module puts there. C(config_path) stays,
+        since other registries may need it.
       - V(previous) brings back what the last change of this module on this node replaced.
     type: str
     choices: [present, absent, previous]
@@ -51,6 +51,29 @@ options:
           - Without pins the bundle itself is what is expected.
         type: list
         elements: str
+      extra_ca_pem:
+        description:
+          - CAs of other hosts that pulls from this registry lead to, as PEM text. A token service or an object storage
+            with a certificate of another CA is verified with what lies in the directory of the registry itself.
+          - They are put into the same file, count among the pinned CAs, and are shown separately in the result.
+        type: str
+      extra_ca_fingerprints:
+        description: Their pins, as O(registries[].fingerprints).
+        type: list
+        elements: str
+      client_cert_pem:
+        description:
+          - The client certificate as PEM text, for a registry that asks for one. Certificates that lead to its CA may
+            follow it.
+          - Written as C(client.cert) beside the CA file. A pair that somebody else put there is left alone if it is
+            the same, and is otherwise a failure.
+          - If it is left out, a pair that this module had written is taken away.
+        type: str
+      client_key_pem:
+        description:
+          - Its private key as PEM text, without a password. Written as C(client.key) with mode 0600. Never logged,
+            never in a diff, never in a result. What it replaces is kept for O(state=previous), readable by root only.
+        type: str
       proof_image:
         description:
           - The image to pull as the proof, with or without the registry in front.
@@ -235,6 +258,10 @@ def main() -> None:
                     "host": {"type": "str", "required": True},
                     "ca_pem": {"type": "str"},
                     "fingerprints": {"type": "list", "elements": "str"},
+                    "extra_ca_pem": {"type": "str"},
+                    "extra_ca_fingerprints": {"type": "list", "elements": "str"},
+                    "client_cert_pem": {"type": "str"},
+                    "client_key_pem": {"type": "str", "no_log": True},
                     "proof_image": {"type": "str"},
                 },
             },

@@ -111,7 +111,7 @@ def test_diff_shows_certificates_and_of_a_configuration_only_the_changed_lines(n
 def test_diff_of_a_tampered_file_says_so(node):
     (node / "ca.crt").write_text("junk")
     (shown,) = _apply.diff([write(node / "ca.crt", pki.make_ca("x").pem.encode())])
-    assert "not usable as a CA file" in shown["before"]
+    assert "not usable as a file of certificates" in shown["before"]
 
 
 def test_files_of_today_are_not_brought_back_when_nothing_differs(node):

@@ -1,0 +1,78 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that install a client certificate in a registry's directory, and take ours away again.
+
+**PRIVATE** to the collection. Nothing here reads or writes anything.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
+    CERT_FILE,
+    KEY_FILE,
+    ClientPair,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, Desired, Runtime
+
+
+def holds(directory: HostDirectory, pair: ClientPair) -> bool:
+    return directory.client is not None and directory.client.is_that(pair)
+
+
+def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> list[Change]:
+    """The steps for the client certificate; the key first, for a certificate without one breaks every pull."""
+    name, found = item.registry.name, directory.client
+    if item.client is None:
+        return _remove_pair(directory)
+    if holds(directory, item.client):
+        return []
+    hosts = directory.hosts_toml
+    if not runtime.client_pairs or (hosts is not None and hosts.obeyed):
+        raise TrustError(
+            f"{hosts.path if hosts else runtime.name} decides which client certificate this registry gets",
+            reason="client_cert_elsewhere",
+            registry=name,
+            path=hosts.path if hosts else None,
+            expected="a runtime that takes client.cert and client.key from the registry's directory",
+            next_step="name certificate and key there (client in a hosts.toml, tls in a registries.yaml), leave "
+            "client_cert_* out, then run again",
+        )
+    if found is not None and not found.absent and not found.ours:
+        raise TrustError(
+            "another client certificate lies under the name that ours would have",
+            reason="foreign_client_cert",
+            registry=name,
+            path=found.cert.path,
+            found=found.fingerprint or "a file without a certificate",
+            expected=item.client.fingerprint,
+            next_step=f"move {found.cert.path} and {found.key.path} away if nobody needs them, then run again",
+        )
+    files = [(KEY_FILE, "secret", item.client.key), (CERT_FILE, "write", item.client.cert_file)]
+    verb = "create" if found is None or found.absent else "replace"
+    paths = [(os.path.join(directory.path, file), kind, content) for file, kind, content in files]
+    return [Change(kind, path, f"{verb} {path}", content, name) for path, kind, content in paths]
+
+
+def _remove_pair(directory: HostDirectory) -> list[Change]:
+    if directory.client is None or not directory.client.ours:
+        return []
+    paths = [file.path for file in (directory.client.cert, directory.client.key) if file.kind != "absent"]
+    return [Change("remove", path, f"remove {path}", registry=directory.registry.name) for path in paths]
+
+
+def with_pair_removed(directory: HostDirectory, changes: list[Change]) -> list[Change]:
+    """A removal, with our client certificate in it; the directory goes last, and only if nothing else is in it."""
+    pair = _remove_pair(directory)
+    if not pair:
+        return changes
+    steps = [change for change in changes if change.kind != "rmdir"] + pair
+    gone = {os.path.basename(change.path) for change in steps}
+    ca_stays = directory.ca_file is not None and directory.ca_file.kind != "absent" and CA_FILE not in gone
+    if not ca_stays and not set(directory.others) - gone:
+        path = directory.path
+        steps.append(Change("rmdir", path, f"remove the empty {path}", registry=directory.registry.name))
+    return steps
