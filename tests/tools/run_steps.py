@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from typing import Any
 
 WHAT = {
@@ -35,6 +36,7 @@ class Step:
         self.name = name
         self.seconds = 0.0
         self.code: int | None = None
+        self.last_words: deque[str] = deque(maxlen=30)
         self._start = time.monotonic()
         say(name, f"starts: {WHAT[name]}")
         # Its own process group: Ctrl-C must reach it once, from here, and leave it time to clean up.
@@ -54,7 +56,9 @@ class Step:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            say(self.name, line.decode("utf-8", "replace").rstrip("\n"))
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            self.last_words.append(text)
+            say(self.name, text)
 
     def _finish(self) -> None:
         code = self.process.wait()
@@ -114,6 +118,11 @@ def main(groups: list[str]) -> int:
                 step.code = step.code or 1
                 done.append(step)
 
+    # Steps side by side talk into each other: what a failed one said last stands here once more.
+    for step in done:
+        if step.code:
+            print(f"\n{step.name} failed; the last that it said:")
+            print("\n".join(step.last_words))
     print()
     for step in done:
         print(f"{step.name:>12}   {'passed' if step.code == 0 else 'FAILED'}   {step.seconds:6.0f} s")

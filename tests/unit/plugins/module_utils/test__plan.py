@@ -8,89 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _plan
-from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import (
-    CERTS_DIR,
-    Config,
-    Containerd,
-    covers,
-)
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
-    FoundCertificate,
-    HostDirectory,
-    Problem,
-)
-from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import Problem
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired
-from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_containerd import ContainerdRuntime
-from tests.lab import pki
-
-REGISTRY = parse_registry("harbor.test")
-HOST_DIR = f"{CERTS_DIR}/harbor.test"
-CA = pki.make_ca("right")
-PIN = fingerprint(CA.der)
-WRONG = "SHA256:" + ":".join(["AA"] * 32)
-
-
-def desired():
-    return Desired(REGISTRY, (CA.der,), frozenset({PIN}))
-
-
-def containerd(
-    config_path=CERTS_DIR,
-    *,
-    version="2.1.9",
-    started=1000.0,
-    changed=900.0,
-    running=None,
-    legacy=(),
-    local_pull=False,
-    **said,
-):
-    return ContainerdRuntime(
-        Containerd(
-            process=Process(
-                7, "containerd", ("containerd",), "/usr/bin/containerd", "containerd.service", started
-            ),
-            unit="containerd.service",
-            endpoint="unix:///run/containerd/containerd.sock",
-            version=version,
-            major=int(version[0]),
-            config=Config(
-                FileState("/etc/containerd/config.toml", "file", b"version = 2\n"),
-                config_path,
-                {},
-                local_pull,
-                tuple(legacy),
-                (),
-                changed,
-            ),
-            running_config_path=running,
-            **{"cri_error": None, **said},
-        ),
-        client=None,
-    )
-
-
-def directory(*found, exists=True, problems=(), hosts_toml=None, others=()):
-    """A host directory holding (pin, file name) pairs."""
-    certificates = [
-        FoundCertificate(pin, "CN=x", None, None, True, f"{HOST_DIR}/{name}") for pin, name in found
-    ]
-    ca_file = FileState(
-        f"{HOST_DIR}/ca.crt", "file" if any(name == "ca.crt" for _pin, name in found) else "absent", b"x"
-    )
-    return HostDirectory(
-        REGISTRY, HOST_DIR, exists, certificates, list(problems), ca_file, hosts_toml, list(others)
-    )
-
-
-def hosts_toml(text):
-    return parse_hosts_toml(f"{HOST_DIR}/hosts.toml", text, REGISTRY, 2)
+from tests.unit.plugins.module_utils.observed import (
+    HOST_DIR,
+    PIN,
+    REGISTRY,
+    WRONG,
+    containerd,
+    desired,
+    directory,
+    hosts_toml,
+)
 
 
 def plan(where, runtime=None):
@@ -160,80 +92,6 @@ def test_what_breaks_the_directory_and_is_foreign_is_refused_even_with_the_right
 def test_a_harmless_oddity_does_not_stop_a_node_in_sync():
     problem = Problem("link", "a link", HOST_DIR, "mind it", breaks=False)
     assert not plan(directory((PIN, "ca.crt"), problems=[problem])).changed
-
-
-@pytest.mark.parametrize(
-    ("legacy", "reason"),
-    [
-        ((), "cri_not_loaded"),
-        ((("/etc/containerd/config.toml", 7, "[x.mirrors]"),), "legacy_registry_config"),
-    ],
-)
-@pytest.mark.parametrize("said", ["cri_not_loaded", "cri_unavailable"])
-def test_a_containerd_without_its_cri_is_no_success(legacy, reason, said):
-    runtime = containerd(legacy=legacy, cri_error="unknown service", cri_reason=said)
-    with pytest.raises(TrustError) as caught:
-        plan(directory((PIN, "ca.crt")), runtime)
-    assert caught.value.reason == (said if reason == "cri_not_loaded" else reason)
-    restart = runtime.restart()
-    verdict = _plan.judge(desired(), directory((PIN, "ca.crt")), runtime, restart)
-    assert verdict.in_sync and not verdict.in_effect and "unknown service" in verdict.reasons[0]
-
-
-def test_a_containerd_without_its_cri_whose_configuration_was_mended_waits_for_its_restart():
-    runtime = containerd(changed=2000.0, cri_error="unknown service", cri_reason="cri_not_loaded")
-    assert plan(directory((PIN, "ca.crt")), runtime).restart_after.due
-
-
-def test_legacy_settings_are_named_line_by_line():
-    lines = [("/etc/containerd/config.toml", 12, '[plugins."x".registry.mirrors]')]
-    with pytest.raises(TrustError) as caught:
-        plan(directory(), containerd("", legacy=lines))
-    assert caught.value.reason == "legacy_registry_config"
-    assert "/etc/containerd/config.toml:12: [plugins" in str(caught.value)
-
-
-def test_registries_in_another_directory_are_not_abandoned(monkeypatch):
-    monkeypatch.setattr(_containerd, "abandoned", lambda *args: ["/etc/docker/certs.d/other.test"])
-    with pytest.raises(TrustError) as caught:
-        plan(directory(), containerd("/etc/docker/certs.d"))
-    assert caught.value.reason == "other_certs_directory" and "other.test" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("config_path", "major", "local_pull", "expected"),
-    [
-        (CERTS_DIR, 1, False, True),
-        (CERTS_DIR + "/", 2, False, True),
-        ("", 1, False, False),
-        ("", 2, False, False),
-        (f"{CERTS_DIR}:/etc/docker/certs.d", 1, False, True),
-        (f"{CERTS_DIR}:/etc/docker/certs.d", 2, False, False),  # taken for the name of one directory
-        (f"{CERTS_DIR}:/etc/docker/certs.d", 2, True, True),
-        (f"/etc/docker/certs.d:{CERTS_DIR}", 1, False, False),
-        ("/etc/docker/certs.d", 2, False, False),
-    ],
-)
-def test_which_config_path_reaches_our_directory(config_path, major, local_pull, expected):
-    assert covers(config_path, major, local_pull) is expected
-
-
-@pytest.mark.parametrize(
-    ("runtime", "due", "words"),
-    [
-        (containerd(started=1000, changed=900), False, "is younger than"),
-        (containerd(started=1000, changed=1001), True, "is older than"),
-        (containerd(started=1000, changed=1001, running=CERTS_DIR), False, "runs with config_path"),
-        (containerd(started=1000, changed=900, running=""), True, "runs with config_path ''"),
-        (containerd("", started=1000, changed=1001), False, "would not help"),
-        (containerd(changed=None), False, "is younger than"),
-    ],
-)
-def test_a_restart_is_due_by_evidence(runtime, due, words):
-    verdict = runtime.restart()
-    assert verdict.due is due and words in verdict.why
-    assert verdict.evidence["process"]["pid"] == 7
-    assert verdict.evidence["config_path"]["next_start"] == runtime.containerd.config.config_path
 
 
 def test_a_file_in_place_that_the_process_has_not_seen_is_not_in_effect():

@@ -1,0 +1,84 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Desired trust and observed nodes, built by hand for the tests of decisions."""
+
+from __future__ import annotations
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import (
+    CERTS_DIR,
+    Config,
+    Containerd,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
+    FoundCertificate,
+    HostDirectory,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_containerd import ContainerdRuntime
+from tests.lab import pki
+
+REGISTRY = parse_registry("harbor.test")
+HOST_DIR = f"{CERTS_DIR}/harbor.test"
+CA = pki.make_ca("right")
+PIN = fingerprint(CA.der)
+WRONG = "SHA256:" + ":".join(["AA"] * 32)
+
+
+def desired():
+    return Desired(REGISTRY, (CA.der,), frozenset({PIN}))
+
+
+def containerd(
+    config_path=CERTS_DIR,
+    *,
+    version="2.1.9",
+    started=1000.0,
+    changed=900.0,
+    running=None,
+    legacy=(),
+    local_pull=False,
+    **said,
+):
+    return ContainerdRuntime(
+        Containerd(
+            process=Process(
+                7, "containerd", ("containerd",), "/usr/bin/containerd", "containerd.service", started
+            ),
+            unit="containerd.service",
+            endpoint="unix:///run/containerd/containerd.sock",
+            version=version,
+            major=int(version[0]),
+            config=Config(
+                FileState("/etc/containerd/config.toml", "file", b"version = 2\n"),
+                config_path,
+                {},
+                local_pull,
+                tuple(legacy),
+                (),
+                changed,
+            ),
+            running_config_path=running,
+            **{"cri_error": None, **said},
+        ),
+        client=None,
+    )
+
+
+def directory(*found, exists=True, problems=(), hosts_toml=None, others=()):
+    """A host directory holding (pin, file name) pairs."""
+    certificates = [
+        FoundCertificate(pin, "CN=x", None, None, True, f"{HOST_DIR}/{name}") for pin, name in found
+    ]
+    ca_file = FileState(
+        f"{HOST_DIR}/ca.crt", "file" if any(name == "ca.crt" for _pin, name in found) else "absent", b"x"
+    )
+    return HostDirectory(
+        REGISTRY, HOST_DIR, exists, certificates, list(problems), ca_file, hosts_toml, list(others)
+    )
+
+
+def hosts_toml(text):
+    return parse_hosts_toml(f"{HOST_DIR}/hosts.toml", text, REGISTRY, 2)

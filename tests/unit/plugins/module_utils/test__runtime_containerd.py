@@ -1,0 +1,95 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd behind the interface: which directory it reads, when a restart is due, what it can't do."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR, covers
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from tests.unit.plugins.module_utils.observed import (
+    PIN,
+    containerd,
+    desired,
+    directory,
+)
+
+
+def plan(where, runtime):
+    return _plan.plan_present([desired()], [where], runtime)
+
+
+@pytest.mark.parametrize(
+    ("legacy", "reason"),
+    [
+        ((), "cri_not_loaded"),
+        ((("/etc/containerd/config.toml", 7, "[x.mirrors]"),), "legacy_registry_config"),
+    ],
+)
+@pytest.mark.parametrize("said", ["cri_not_loaded", "cri_unavailable"])
+def test_a_containerd_without_its_cri_is_no_success(legacy, reason, said):
+    runtime = containerd(legacy=legacy, cri_error="unknown service", cri_reason=said)
+    with pytest.raises(TrustError) as caught:
+        plan(directory((PIN, "ca.crt")), runtime)
+    assert caught.value.reason == (said if reason == "cri_not_loaded" else reason)
+    restart = runtime.restart()
+    verdict = _plan.judge(desired(), directory((PIN, "ca.crt")), runtime, restart)
+    assert verdict.in_sync and not verdict.in_effect and "unknown service" in verdict.reasons[0]
+
+
+def test_a_containerd_without_its_cri_whose_configuration_was_mended_waits_for_its_restart():
+    runtime = containerd(changed=2000.0, cri_error="unknown service", cri_reason="cri_not_loaded")
+    assert plan(directory((PIN, "ca.crt")), runtime).restart_after.due
+
+
+def test_legacy_settings_are_named_line_by_line():
+    lines = [("/etc/containerd/config.toml", 12, '[plugins."x".registry.mirrors]')]
+    with pytest.raises(TrustError) as caught:
+        plan(directory(), containerd("", legacy=lines))
+    assert caught.value.reason == "legacy_registry_config"
+    assert "/etc/containerd/config.toml:12: [plugins" in str(caught.value)
+
+
+def test_registries_in_another_directory_are_not_abandoned(monkeypatch):
+    monkeypatch.setattr(_containerd, "abandoned", lambda *args: ["/etc/docker/certs.d/other.test"])
+    with pytest.raises(TrustError) as caught:
+        plan(directory(), containerd("/etc/docker/certs.d"))
+    assert caught.value.reason == "other_certs_directory" and "other.test" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config_path", "major", "local_pull", "expected"),
+    [
+        (CERTS_DIR, 1, False, True),
+        (CERTS_DIR + "/", 2, False, True),
+        ("", 1, False, False),
+        ("", 2, False, False),
+        (f"{CERTS_DIR}:/etc/docker/certs.d", 1, False, True),
+        (f"{CERTS_DIR}:/etc/docker/certs.d", 2, False, False),  # taken for the name of one directory
+        (f"{CERTS_DIR}:/etc/docker/certs.d", 2, True, True),
+        (f"/etc/docker/certs.d:{CERTS_DIR}", 1, False, False),
+        ("/etc/docker/certs.d", 2, False, False),
+    ],
+)
+def test_which_config_path_reaches_our_directory(config_path, major, local_pull, expected):
+    assert covers(config_path, major, local_pull) is expected
+
+
+@pytest.mark.parametrize(
+    ("runtime", "due", "words"),
+    [
+        (containerd(started=1000, changed=900), False, "is younger than"),
+        (containerd(started=1000, changed=1001), True, "is older than"),
+        (containerd(started=1000, changed=1001, running=CERTS_DIR), False, "runs with config_path"),
+        (containerd(started=1000, changed=900, running=""), True, "runs with config_path ''"),
+        (containerd("", started=1000, changed=1001), False, "would not help"),
+        (containerd(changed=None), False, "is younger than"),
+    ],
+)
+def test_a_restart_is_due_by_evidence(runtime, due, words):
+    verdict = runtime.restart()
+    assert verdict.due is due and words in verdict.why
+    assert verdict.evidence["process"]["pid"] == 7
+    assert verdict.evidence["config_path"]["next_start"] == runtime.containerd.config.config_path
