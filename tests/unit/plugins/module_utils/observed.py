@@ -13,6 +13,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     FoundCertificate,
     HostDirectory,
 )
+from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
