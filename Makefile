@@ -20,7 +20,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 # An inventory that does not load must not look like a run with nothing to do.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help venv demo test test-cluster scale lint unit sanity docs build molecule format lab-packages changelog lock clean
+.PHONY: help venv demo test test-cluster scale report-test lint unit sanity docs build molecule format lab-packages changelog lock clean
 
 help:  ## list the targets
 	@echo "nodetrust.harbor: make TARGET"
@@ -30,7 +30,7 @@ demo: lab-packages venv  ## watch the incident happen on real nodes, and the cur
 	@tests/tools/with-lab sh -c 'tests/lab/images && tests/lab/lab tests/demo'
 
 test: venv  ## all of the below, up to molecule, with the time that each step took
-	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit' 'build|docs' 'molecule|sanity'
+	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit' 'build|docs|report-test' 'molecule|sanity'
 
 venv:  ## the tools, in a private virtual environment made from the hashed lock
 	@tests/tools/make-venv
@@ -46,6 +46,10 @@ format: venv  ## put Python files into the form that lint asks for
 
 unit: venv  ## unit tests
 	@python -m pytest -o cache_dir=.cache/pytest tests/unit tests/cluster
+
+report-test: venv  ## the report in a real browser, metrics, alert rules and dashboard by promtool
+	@tests/tools/report-tools
+	@PATH='$(CACHE)/tools:'"$$PATH" python -m pytest -o cache_dir=.cache/pytest tests/report
 
 sanity: venv  ## ansible-test sanity, in a copy outside the checkout
 	@python tests/tools/sanity.py

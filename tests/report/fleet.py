@@ -108,3 +108,47 @@ def document(
         THRESHOLDS,
         NOW,
     )
+
+
+def sample(size: int) -> dict[str, Any]:
+    """A fleet in two clusters, in which one of each thing that can be is repeated every 24 nodes."""
+    own = "nothing listens at /run/containerd/containerd.sock any more"
+    stopped = {
+        "failed": True,
+        "reason": "runtime_stopped",
+        "msg": f"{own}. Found: no containerd process. Expected: a running containerd.",
+        "found": "no containerd process",
+        "expected": "a running containerd",
+        "next_step": "systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
+    }
+    made = {"changed": True, "changes": [f"create /etc/containerd/certs.d/{MIRROR}/ca.crt"]}
+    second = registry(MIRROR, 2)
+    kinds: dict[int, dict[str, Any]] = {
+        3: {"result": answer(registry(found=[]), second)},
+        5: {"result": stopped, "failed": True},
+        8: {
+            "result": {"msg": "Failed to connect to the host via ssh: Connection refused"},
+            "unreachable": True,
+        },
+        9: {"result": "<html>"},
+        11: {"result": answer(registry(found=[1, 2]), second)},
+        14: {"result": answer(registry(), second, **made), "action": "correct"},
+        15: {"result": answer(registry(), second, **made), "action": "correct"},
+        17: {"result": answer(registry(), second, node_time=iso(NOW + timedelta(days=365)))},
+    }
+    good = {"result": answer(registry(), second)}
+    entries = []
+    for number in range(size):
+        cluster = "north" if number % 2 else "south"
+        entries.append(
+            entry(
+                f"worker-{number:02d}.{cluster}.example.com",
+                cluster=cluster,
+                groups=["role_worker"],
+                labels={"zone": f"{cluster}-a"},
+                seconds=1.2,
+                **kinds.get(number % 24, good),
+            )
+        )
+    bundles = [bundle(trusted=True), bundle(MIRROR, 2, days=23, trusted=True)]
+    return document(entries, bundles, playbook="correct_drift")

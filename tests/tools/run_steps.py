@@ -24,6 +24,7 @@ WHAT = {
     "unit": "unit tests",
     "build": "the tarball, installed into an empty place and used from there",
     "docs": "documentation of every plugin and role",
+    "report-test": "the report in a real browser, metrics, alerts, dashboard",
     "sanity": "ansible-test sanity, in a copy outside the checkout",
     "molecule": "every scenario on real nodes",
 }
