@@ -7,23 +7,26 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._docker_engine import DEFAULT_SOCKET
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime, is_socket
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
 
 # Known by their sockets, so that they are named, and not managed.
 _UNMANAGED = {
-    "crio": ("/run/crio/crio.sock",),
-    "docker": ("/run/cri-dockerd.sock", "/run/docker.sock"),
     "k3s": ("/run/k3s/containerd/containerd.sock",),
     "k0s": ("/run/k0s/containerd.sock",),
     "microk8s": ("/var/snap/microk8s/common/run/containerd.sock",),
 }
 
+_KUBELET_PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
 _ENDPOINT = re.compile(
     r"^[^#\n]*container-?runtime-?endpoint[\"']?\s*[=:]\s*[\"']?([^\s\"']+)", re.IGNORECASE | re.MULTILINE
@@ -52,7 +55,10 @@ def detect(wanted: str, timeout: float) -> tuple[Runtime, str]:
     Raises:
         TrustError: none runs, several run and nothing says which one counts, or it isn't supported.
     """
-    found = decide(wanted, kubelet_endpoint(), listening(), installed())
+    kubelet, running, present = kubelet_endpoint(), listening(), installed()
+    if wanted == "auto" and kubelet is None:
+        running = rivals(running, present, any(map(os.path.exists, _KUBELET_PROGRAMS)), _without_cri)
+    found = decide(wanted, kubelet, running, present)
     return RUNTIMES[found.name].observe(found.socket, timeout), found.why
 
 
@@ -84,6 +90,36 @@ def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: l
     for name in running:
         return _supported(_running(name, running, present), "it is the only runtime that listens here")
     raise _none(present)
+
+
+def rivals(
+    running: dict[str, str], present: list[str], kubelet_installed: bool, without_cri: Callable[[str], bool]
+) -> dict[str, str]:
+    """Those of the runtimes here that can be meant where no kubelet says which one it is.
+
+    A containerd without CRI beside dockerd is dockerd's own. A dockerd without cri-dockerd is of no use to a
+    kubelet that is installed and not yet pointed anywhere. podman is a tool wherever something else is
+    installed. What remains is a question: to guess Docker here is how a CA lands where nobody reads it.
+    """
+    left = dict(running)
+    for name in running:
+        others = {*left, *present} - {name}
+        if name in RUNTIMES and RUNTIMES[name].daemonless and others:
+            del left[name]
+    if "containerd" in left and "docker" in left:
+        if without_cri(left["containerd"]):
+            del left["containerd"]
+        elif kubelet_installed and left["docker"] == DEFAULT_SOCKET:
+            del left["docker"]
+    return left
+
+
+def _without_cri(socket: str) -> bool:
+    try:
+        Cri(f"unix://{socket}").version()
+    except CriError as error:
+        return error.reason == "cri_not_loaded"
+    return False
 
 
 def kubelet_endpoint() -> str | None:
@@ -119,7 +155,8 @@ def listening() -> dict[str, str]:
 
 
 def installed() -> list[str]:
-    return [name for name, runtime in RUNTIMES.items() if runtime.installed()]
+    """Those whose daemon is installed, whether it runs or not."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.installed() and not runtime.daemonless]
 
 
 def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
@@ -131,9 +168,14 @@ def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
         f"{name} doesn't run here",
         reason="no_runtime",
         found=[f"{other} at {socket}" for other, socket in running.items()] or "no runtime that listens",
-        expected=f"{name} at {', '.join(sockets_of_all().get(name, ()))}",
+        expected=f"{name} at {', '.join(_places(name))}",
         next_step=f"install and start {name}, or name the runtime that this node has",
     )
+
+
+def _places(name: str) -> tuple[str, ...]:
+    runtime = RUNTIMES.get(name)
+    return runtime.programs if runtime is not None and runtime.daemonless else sockets_of_all().get(name, ())
 
 
 def _supported(found: Found, why: str) -> Found:

@@ -34,6 +34,7 @@ class Reader:
     fallbacks: does it know `_default` and `host_port_`?
     junk_breaks: does one file that can't be loaded break the registry? Otherwise it is passed over in silence.
     directory_breaks: does a directory named x.crt break it?
+    key_breaks: does a .key without its .cert break it?
     """
 
     name: str
@@ -41,6 +42,7 @@ class Reader:
     fallbacks: bool
     junk_breaks: bool
     directory_breaks: bool
+    key_breaks: bool = False
 
 
 CONTAINERD_1 = Reader("containerd", 1, fallbacks=True, junk_breaks=True, directory_breaks=False)
@@ -302,6 +304,15 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
                     f"{path}/{name} has no key beside it: every pull from this registry fails",
                     f"{path}/{name}",
                     f"a CA must end in .crt: remove {path}/{name}, or add its key {name[:-5]}.key; then run again",
+                )
+            )
+        elif name.endswith(".key") and f"{name[:-4]}.cert" not in names and reader.key_breaks:
+            result.problems.append(
+                Problem(
+                    "stray_key",
+                    f"{path}/{name} has no certificate beside it: every pull from this registry fails",
+                    f"{path}/{name}",
+                    f"add its certificate {name[:-4]}.cert, or remove the key; then run again",
                 )
             )
 

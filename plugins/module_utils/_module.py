@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
 from ansible_collections.nodetrust.harbor.plugins.module_utils._trust import (
     Request,
     desired_from,
@@ -57,6 +58,7 @@ def credentials(given: list[dict[str, str]]) -> dict[str, tuple[str, str]]:
     return {login["registry"]: (login["username"], login["password"]) for login in given}
 
 
+RUNTIME_SPEC: dict[str, Any] = {"type": "str", "choices": ["auto", *RUNTIMES], "default": "auto"}
 CREDENTIALS_SPEC: dict[str, Any] = {
     "type": "list",
     "elements": "dict",

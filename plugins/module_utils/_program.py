@@ -19,6 +19,14 @@ class Done(NamedTuple):
     stderr: bytes
 
 
+class Late(TimeoutError):
+    """It did not end in time; stderr is what it had said by then."""
+
+    def __init__(self, words: str, stderr: bytes) -> None:
+        super().__init__(words)
+        self.stderr = stderr
+
+
 def run(
     argv: list[str],
     limit: float,
@@ -30,13 +38,13 @@ def run(
 
     Raises:
         OSError: it can't be started.
-        TimeoutError: it did not end in time.
+        Late: it did not end in time.
     """
     try:
         # A module's run_command knows no time limit, and the core never sees a module.
         done = subprocess.run(  # pylint: disable=ansible-bad-function
             argv, input=stdin, capture_output=True, timeout=limit, env=env, pass_fds=pass_fds, check=False
         )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{argv[0]} did not end within {limit:g} seconds") from None
+    except subprocess.TimeoutExpired as late:
+        raise Late(f"{argv[0]} did not end within {limit:g} seconds", late.stderr or b"") from None
     return Done(done.returncode, done.stdout, done.stderr)

@@ -57,7 +57,7 @@ def prove_all(
     }
     if failed:
         raise _not_proven(failed, len(pulls), result)
-    result["msg"] = f"proven: {', '.join(images)}" if images else "CRI answers; nothing was pulled"
+    result["msg"] = f"proven: {', '.join(images)}" if images else "the runtime answers; nothing was pulled"
     return result
 
 

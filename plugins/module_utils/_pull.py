@@ -96,6 +96,7 @@ def prove(
             "cri_client_broken",
             "unsafe_credentials",
             "cri_v1alpha2_only",
+            "token_ca_ignored",
             "timeout",
         ):
             failure = Failure(

@@ -47,6 +47,11 @@ _TABLE = (
     ),
     _row("cri_unavailable", r"dial unix |error reading from server", _RESTARTING),
     _row(
+        "engine_unavailable",
+        r"cannot connect to the Docker daemon|the Docker daemon at \S+ broke the call off",
+        "dockerd is stopped or restarting: systemctl status docker; then try again",
+    ),
+    _row(
         "ca_file_unusable",
         r"unable to (?:load|read) CA cert|read \S+\.crt: is a directory",
         "the named file in the registry's directory is missing, broken or not PEM, and every pull from this "
@@ -244,9 +249,12 @@ TRUST = frozenset(
         "name_constraints",
         "token_unknown_authority",
         "blob_unknown_authority",
+        "token_ca_ignored",
     }
 )
-FILES = frozenset({"ca_file_unusable", "client_cert_broken", "cri_not_loaded", "cri_unavailable"})
+FILES = frozenset(
+    {"ca_file_unusable", "client_cert_broken", "cri_not_loaded", "cri_unavailable", "engine_unavailable"}
+)
 TLS_FINE = frozenset({"unauthorized", "denied", "not_found", "rate_limited", "server_error"})
 NETWORK = frozenset(
     {

@@ -100,6 +100,8 @@ class Runtime(ABC):
     client_pairs: ClassVar[bool] = True
     sockets: ClassVar[tuple[str, ...]] = ()
     programs: ClassVar[tuple[str, ...]] = ()
+    # A tool for people, which counts only where nothing else that pulls is installed.
+    daemonless: ClassVar[bool] = False
 
     version: str
     unit: str | None
@@ -142,6 +144,10 @@ class Runtime(ABC):
         if any(change.kind == "config" for change in changes):
             return after
         return Restart(False, "what was removed is read at every pull", after.evidence)
+
+    def stops_containers(self) -> str | None:
+        """Why a restart of the unit would stop the node's containers; None if they live on (runtime-facts §11)."""
+        return None
 
     def facts(self) -> dict[str, Any]:
         """What a result says of the runtime."""

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_containerd import ContainerdRuntime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_crio import CrioRuntime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_docker import DockerRuntime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_podman import PodmanRuntime
 
 # In the order in which messages name them.
-RUNTIMES: dict[str, type[Runtime]] = {runtime.name: runtime for runtime in (ContainerdRuntime,)}
+RUNTIMES: dict[str, type[Runtime]] = {
+    runtime.name: runtime for runtime in (ContainerdRuntime, CrioRuntime, DockerRuntime, PodmanRuntime)
+}

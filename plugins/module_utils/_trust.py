@@ -173,7 +173,7 @@ def check(request: Request) -> dict[str, Any]:
         "in_sync": all(verdict.in_sync for verdict in verdicts),
         "in_effect": all(verdict.in_effect for verdict in verdicts),
         "runtime": seen.facts(),
-        **_restart_fields(restart),
+        **_restart_fields(restart, seen.runtime),
     }
 
 
@@ -205,7 +205,7 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         "pulls": [],
         "proof": "none",
         "proof_images": [item.proof_image for item in request.desired if item.proof_image],
-        **_restart_fields(restart),
+        **_restart_fields(restart, seen.runtime),
     }
     pulling = state == "present" and any(item.proof_image for item in request.desired)
     if check_mode:
@@ -318,8 +318,13 @@ def _judged_again(request: Request, restart: Restart) -> list[dict[str, Any]]:
     ]
 
 
-def _restart_fields(restart: Restart) -> dict[str, Any]:
-    return {"restart_due": restart.due, "restart_why": restart.why, "restart_evidence": restart.evidence}
+def _restart_fields(restart: Restart, runtime: Runtime | None = None) -> dict[str, Any]:
+    return {
+        "restart_due": restart.due,
+        "restart_why": restart.why,
+        "restart_evidence": restart.evidence,
+        "restart_stops": runtime.stops_containers() if restart.due and runtime is not None else None,
+    }
 
 
 def _say(plan: Plan, restart: Restart, verb: str) -> str:

@@ -44,9 +44,9 @@ options:
   runtime:
     description:
       - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
-        runs.
+        runs. V(podman) is a tool for it wherever V(containerd), V(crio) or V(docker) is installed too.
     type: str
-    choices: [auto, containerd]
+    choices: [auto, containerd, crio, docker, podman]
     default: auto
 extends_documentation_fragment:
   - nodetrust.harbor.attributes
@@ -152,6 +152,12 @@ restart_evidence:
   description: What the system said, process, start time, configuration file and its last change (ISO 8601, UTC).
   type: dict
   returned: success
+restart_stops:
+  description:
+    - Why the restart that is due would stop the containers of this node, as that of dockerd without live-restore does.
+    - V(none) if it would not, or if none is due.
+  type: str
+  returned: success
 runtime:
   description: The runtime that was asked, and what decided for it.
   type: dict
@@ -177,7 +183,7 @@ def main() -> None:
                     "extra_ca_fingerprints": {"type": "list", "elements": "str"},
                 },
             },
-            "runtime": {"type": "str", "choices": ["auto", "containerd"], "default": "auto"},
+            "runtime": _module.RUNTIME_SPEC,
         },
         supports_check_mode=True,
     )

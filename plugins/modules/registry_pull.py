@@ -12,10 +12,10 @@ version_added: 0.1.0
 author:
   - The nodetrust.harbor maintainers (@nodetrust)
 description:
-  - Pulls images through the CRI of the node's own container runtime, as the kubelet does. Files in place and matching
-    fingerprints are evidence. Only such a pull is a proof.
-  - Needs nothing installed on the node. C(crictl) carries the call where the node has it, else C(curl), which must
-    list HTTP2 in C(curl --version). Both give the same results.
+  - Pulls images through the node's own container runtime, through CRI as the kubelet does, through Docker's Engine API,
+    or with podman. Files in place and matching fingerprints are evidence. Only such a pull is a proof.
+  - Needs nothing installed on the node. For CRI C(crictl) carries the call where the node has it, else C(curl), which
+    must list HTTP2 in C(curl --version). Both give the same results. The Engine API needs neither.
   - A pull always asks the registry, even for an image that the node has already. Name an image that is small and stays.
     To prove the way to the layers as well, it must be one that the node does not have yet.
   - The task fails if a pull fails. RV(pulls[].reason) then says why with a stable name, and RV(pulls[].remedy) what
@@ -24,14 +24,15 @@ options:
   images:
     description:
       - The images to pull, each with its registry in front, as in C(harbor.example.com/library/hello:1).
-      - With an empty list the module only waits until CRI answers.
+      - With an empty list the module only waits until the runtime answers.
     type: list
     elements: str
     required: true
   credentials:
     description:
       - Logins for registries that ask for one. Never logged and never on a command line. With a login C(curl) is
-        preferred, because nobody can look into its standard input.
+        preferred for CRI, because nobody can look into its standard input. A login that is left on the node, as by
+        C(docker login) or C(podman login), is never used.
     type: list
     elements: dict
     default: []
@@ -49,11 +50,14 @@ options:
         type: str
         required: true
   endpoint:
-    description: The runtime's CRI socket.
+    description:
+      - Where the runtime takes pulls, as RV(nodetrust.harbor.registry_trust#module:runtime) names it.
+      - A socket is a CRI socket, as C(unix:///run/containerd/containerd.sock). One that is called C(docker.sock) speaks
+        Docker's Engine API. C(podman:/usr/bin/podman) runs that program, and C(podman:) alone the one in C(/usr/bin).
     type: str
     default: unix:///run/containerd/containerd.sock
   client:
-    description: What carries the calls. V(auto) takes the first that works.
+    description: What carries the calls to a CRI socket. V(auto) takes the first that works.
     type: str
     choices: [auto, crictl, curl]
     default: auto
@@ -64,8 +68,8 @@ options:
     default: 60
   wait:
     description:
-      - Seconds to wait for CRI to answer before the first pull, for use after a restart of the runtime. The state of
-        the service says nothing. With a rejected configuration containerd is active and its CRI is absent.
+      - Seconds to wait for the runtime to answer before the first pull, for use after its restart. The state of the
+        service says nothing. With a rejected configuration containerd is active and its CRI is absent.
     type: float
     default: 0
   before:
@@ -119,7 +123,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pulls:
-  description: One entry for each of O(images), in the same order. Empty in check mode and when CRI did not answer.
+  description:
+    - One entry for each of O(images), in the same order. Empty in check mode and when the runtime did not answer.
   type: list
   elements: dict
   returned: always
@@ -138,10 +143,11 @@ pulls:
         - V(pulled), or the stable name of the failure.
         - The node does not trust the registry. V(unknown_authority), V(ca_reissued_same_name), V(not_a_ca),
           V(weak_signature), V(expired), V(not_yet_valid), V(name_mismatch), V(no_san), V(ip_without_san),
-          V(key_usage), V(name_constraints), V(token_unknown_authority), V(blob_unknown_authority).
+          V(key_usage), V(name_constraints), V(token_unknown_authority), V(blob_unknown_authority),
+          V(token_ca_ignored).
         - Something on the node is in the way. V(ca_file_unusable), V(client_cert_broken), V(cri_not_loaded),
-          V(cri_unavailable), V(cri_v1alpha2_only), V(no_cri_client), V(cri_client_broken), V(unsafe_credentials),
-          V(node_storage), V(invalid_image).
+          V(cri_unavailable), V(engine_unavailable), V(cri_v1alpha2_only), V(no_cri_client),
+          V(cri_client_broken), V(unsafe_credentials), V(node_storage), V(invalid_image).
         - TLS is fine and the registry says no. V(unauthorized), V(denied), V(not_found), V(rate_limited),
           V(server_error).
         - The registry is out of reach. V(dns), V(connection_refused), V(connection_reset), V(unreachable),
@@ -156,10 +162,10 @@ pulls:
       description: What to do about it.
       type: str
     code:
-      description: The gRPC code, V(OK) for a pull that succeeded.
+      description: The gRPC code, or for Docker and podman the one that fits best. V(OK) for a pull that succeeded.
       type: str
     via:
-      description: What carried the call, V(crictl) or V(curl). None if no call was made.
+      description: What carried the call, V(crictl), V(curl), V(docker) or V(podman). None if no call was made.
       type: str
     image_ref:
       description: The reference under which the runtime knows the pulled image.
@@ -190,7 +196,7 @@ runtime:
       description: Its version.
       type: str
     api_version:
-      description: The version of CRI that it speaks.
+      description: The version of CRI or of the Engine API that it speaks. Empty for podman.
       type: str
   sample: {runtime_name: containerd, runtime_version: 2.1.9, api_version: v1}
 proven:
@@ -204,7 +210,7 @@ regressed:
   type: bool
   returned: always
 reason:
-  description: The RV(pulls[].reason) of the first pull that failed, or why CRI did not answer.
+  description: The RV(pulls[].reason) of the first pull that failed, or why the runtime did not answer.
   type: str
   returned: failure
 registry:
@@ -212,7 +218,7 @@ registry:
   type: str
   returned: failure
 path:
-  description: The socket, if CRI did not answer.
+  description: The socket or program, if the runtime did not answer.
   type: str
   returned: failure
 found:
@@ -236,7 +242,8 @@ node:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _proof
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import DEFAULT_ENDPOINT, Cri
+from ansible_collections.nodetrust.harbor.plugins.module_utils._clients import client_of
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import DEFAULT_ENDPOINT
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 
 
@@ -255,12 +262,12 @@ def main() -> None:
     )
     given = module.params
     try:
-        cri = Cri(given["endpoint"], given["timeout"], given["client"])
+        client = client_of(given["endpoint"], given["timeout"], given["client"])
         if module.check_mode:
             result = _proof.not_pulled(given["images"])
         else:
             logins = _module.credentials(given["credentials"])
-            result = _proof.prove_all(cri, given["images"], logins, given["before"], given["wait"])
+            result = _proof.prove_all(client, given["images"], logins, given["before"], given["wait"])
     except TrustError as exc:
         _module.fail(module, exc)
     module.exit_json(**result)

@@ -16,9 +16,11 @@ description:
   - On containerd that is C(/etc/containerd/certs.d/<registry>/ca.crt). If C(config_path) in C(config.toml) does not
     lead there, that one key is set in place. Every other byte of the file stays, containerd's own parser accepts the
     result before it replaces the old file, and the old file is kept beside it with the suffix C(.before-nodetrust).
+  - On Docker it is C(/etc/docker/certs.d/<registry>/ca.crt). On podman and CRI-O it is the directory of the registry
+    that they read already, else one in C(/etc/containers/certs.d). None of them needs a restart for that.
   - Never restarts anything. It says whether a restart is due, why, and what the system said that makes it so.
   - If a registry has a O(registries[].proof_image) and no restart stands between, the image is pulled through the
-    runtime's own CRI as the proof. If that pull fails because of what was changed, the change is taken back.
+    runtime itself as the proof. If that pull fails because of what was changed, the change is taken back.
   - Files of others are never changed. What is in the way is named in the failure, together with the way out.
 options:
   state:
@@ -82,9 +84,9 @@ options:
   runtime:
     description:
       - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
-        runs.
+        runs. V(podman) is a tool for it wherever V(containerd), V(crio) or V(docker) is installed too.
     type: str
-    choices: [auto, containerd]
+    choices: [auto, containerd, crio, docker, podman]
     default: auto
   credentials:
     description:
@@ -179,6 +181,12 @@ restart_evidence:
   description: What the system said, process, start time, configuration file and its last change (ISO 8601, UTC).
   type: dict
   returned: always
+restart_stops:
+  description:
+    - Why the restart that is due would stop the containers of this node, as that of dockerd without live-restore does.
+    - V(none) if it would not, or if none is due.
+  type: str
+  returned: always
 proof:
   description:
     - V(proven) if every proof image was pulled, V(failed) if one was not.
@@ -265,7 +273,7 @@ def main() -> None:
                     "proof_image": {"type": "str"},
                 },
             },
-            "runtime": {"type": "str", "choices": ["auto", "containerd"], "default": "auto"},
+            "runtime": _module.RUNTIME_SPEC,
             "credentials": _module.CREDENTIALS_SPEC,
             "timeout": {"type": "float", "default": 60},
         },

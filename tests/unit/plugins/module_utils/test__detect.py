@@ -12,6 +12,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 CONTAINERD = {"containerd": "/run/containerd/containerd.sock"}
 CRIO = {"crio": "/run/crio/crio.sock"}
 DOCKER = {"docker": "/run/docker.sock"}
+CRI_DOCKERD = {"docker": "/run/cri-dockerd.sock"}
+PODMAN = {"podman": "/usr/bin/podman"}
+K3S = {"k3s": "/run/k3s/containerd/containerd.sock"}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,14 @@ def test_containerd_is_chosen(wanted, kubelet, running, why):
         ),
         ("auto", None, {**CONTAINERD, **CRIO}, [], "several_runtimes", "harbor_ca_runtime"),
         ("auto", None, {**CONTAINERD, **DOCKER}, [], "several_runtimes", "docker at /run/docker.sock"),
-        ("auto", "unix:///run/crio/crio.sock", CRIO, [], "unsupported_runtime", "pulls with crio"),
+        (
+            "auto",
+            "unix:///run/k0s/containerd.sock",
+            {"k0s": "x"},
+            [],
+            "unsupported_runtime",
+            "pulls with k0s",
+        ),
         ("auto", "unix:///run/crio/crio.sock", CONTAINERD, [], "no_runtime", "crio doesn't run here"),
         (
             "auto",
@@ -59,6 +69,7 @@ def test_containerd_is_chosen(wanted, kubelet, running, why):
         ("auto", "unix:///run/elsewhere.sock", CONTAINERD, [], "unknown_runtime", "/run/elsewhere.sock"),
         ("containerd", None, {}, ["containerd"], "runtime_stopped", "journalctl -u containerd"),
         ("containerd", None, CRIO, [], "no_runtime", "crio at /run/crio/crio.sock"),
+        ("podman", None, CONTAINERD, [], "no_runtime", "podman at /usr/bin/podman"),
     ],
 )
 def test_a_question_or_a_refusal(wanted, kubelet, running, present, reason, words):
@@ -67,6 +78,47 @@ def test_a_question_or_a_refusal(wanted, kubelet, running, present, reason, word
     assert caught.value.reason == reason
     assert words in str(caught.value)
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "running", "name", "socket"),
+    [
+        ("unix:///run/crio/crio.sock", {**CONTAINERD, **CRIO}, "crio", "/run/crio/crio.sock"),
+        ("unix:///var/run/cri-dockerd.sock", CRI_DOCKERD, "docker", "/run/cri-dockerd.sock"),
+        (None, DOCKER, "docker", "/run/docker.sock"),
+        (None, PODMAN, "podman", "/usr/bin/podman"),
+    ],
+)
+def test_every_other_runtime_is_chosen_by_the_same_rule(kubelet, running, name, socket):
+    found = _detect.decide("auto", kubelet, running, [])
+    assert (found.name, found.socket) == (name, socket)
+
+
+@pytest.mark.parametrize(
+    ("running", "present", "kubelet", "cri", "left"),
+    [
+        ({**CONTAINERD, **PODMAN}, [], False, True, CONTAINERD),
+        ({**DOCKER, **PODMAN}, [], False, True, DOCKER),
+        ({**K3S, **PODMAN}, [], False, True, K3S),
+        (PODMAN, [], False, True, PODMAN),
+        # A stopped containerd is a fault to be named, not a reason to turn to podman.
+        (PODMAN, ["containerd"], False, True, {}),
+        ({**CONTAINERD, **DOCKER}, [], False, False, DOCKER),
+        ({**CONTAINERD, **DOCKER}, [], True, True, CONTAINERD),
+        ({**CONTAINERD, **CRI_DOCKERD}, [], True, True, {**CONTAINERD, **CRI_DOCKERD}),
+        # The mistake of the incident: on such a node the CA went to Docker's directory.
+        ({**CONTAINERD, **DOCKER}, [], False, True, {**CONTAINERD, **DOCKER}),
+        ({**CONTAINERD, **CRIO}, [], True, False, {**CONTAINERD, **CRIO}),
+    ],
+)
+def test_what_is_no_rival_is_left_out(running, present, kubelet, cri, left):
+    assert _detect.rivals(running, present, kubelet, lambda _socket: not cri) == left
+
+
+def test_podman_is_not_what_is_installed_and_stopped(monkeypatch):
+    monkeypatch.setattr(_detect.RUNTIMES["podman"], "programs", ("/",))
+    assert _detect.listening()["podman"] == "/"
+    assert "podman" not in _detect.installed()
 
 
 @pytest.mark.parametrize(

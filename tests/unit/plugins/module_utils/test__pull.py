@@ -302,6 +302,7 @@ def test_sets_hold_only_names_that_exist() -> None:
     names = {row.name for row in _pull_failures._TABLE} | {
         "token_unknown_authority",
         "blob_unknown_authority",
+        "token_ca_ignored",
         "timeout",
     }
     for group in (TRUST, FILES, TLS_FINE, NETWORK):

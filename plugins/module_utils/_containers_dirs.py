@@ -1,0 +1,56 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where podman and CRI-O look for a registry's CA: three places, of which the first that exists wins whole.
+
+**PRIVATE** to the collection. Even an empty directory hides those behind it (runtime-facts §9).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
+    HostDirectory,
+    Problem,
+    Reader,
+    read_host_directory,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._podman_client import home_of_root
+
+# Ours to write: the library's own place, and the one that it shares with Docker.
+PLACES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
+
+
+def read_containers_directory(registry: Registry, name: str) -> HostDirectory:
+    """What the library takes for a registry. Where there is no directory yet it is the first of ours.
+
+    A directory under root's home hides both of ours. It is root's own, so it is read and named, and
+    nothing is written while it is wrong.
+    """
+    reader = Reader(name, None, fallbacks=False, junk_breaks=False, directory_breaks=True, key_breaks=True)
+    home = os.path.join(home_of_root(), ".config/containers/certs.d")
+    if not os.path.exists(os.path.join(home, registry.name)):
+        return read_host_directory(_place(registry), registry, reader)
+    found = read_host_directory(home, registry, reader)
+    found.problems.append(
+        Problem(
+            "shadowed_by_home_directory",
+            f"{name} run by root reads {found.path} and nothing else for this registry",
+            found.path,
+            f"move it away (mv {found.path} {found.path}.old) and run again: then {PLACES[0]} counts",
+            breaks=False,
+        )
+    )
+    return found
+
+
+def ours(registry: Registry, name: str) -> HostDirectory:
+    """The directory that we would have written to, whatever hides it now."""
+    reader = Reader(name, None, fallbacks=False, junk_breaks=False, directory_breaks=True, key_breaks=True)
+    return read_host_directory(_place(registry), registry, reader)
+
+
+def _place(registry: Registry) -> str:
+    exists = (place for place in PLACES if os.path.exists(os.path.join(place, registry.name)))
+    return next(exists, PLACES[0])
