@@ -197,6 +197,8 @@ def _step(change: Change, state: _node.FileState) -> None:
         _node.write_whole(change.path, change.content or b"", 0o644)
     elif change.kind == "secret":
         _node.write_whole(change.path, change.content or b"", 0o600)
+    elif change.kind == "config" and change.content == b"":
+        _node.remove_file(change.path)
     elif change.kind in ("config", "text"):
         _node.write_whole(change.path, change.content or b"", state.mode, state)
     elif change.kind == "remove":

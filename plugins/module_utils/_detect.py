@@ -16,15 +16,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._docker_engine import DEFAULT_SOCKET
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime, is_socket
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
-
-# Known by their sockets, so that they are named, and not managed.
-_UNMANAGED = {
-    "k3s": ("/run/k3s/containerd/containerd.sock",),
-    "k0s": ("/run/k0s/containerd.sock",),
-    "microk8s": ("/var/snap/microk8s/common/run/containerd.sock",),
-}
 
 _KUBELET_PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
@@ -53,7 +46,7 @@ def detect(wanted: str, timeout: float) -> tuple[Runtime, str]:
         The runtime, and what decided.
 
     Raises:
-        TrustError: none runs, several run and nothing says which one counts, or it isn't supported.
+        TrustError: none runs, or several run and nothing says which one counts.
     """
     kubelet, running, present = kubelet_endpoint(), listening(), installed()
     if wanted == "auto" and kubelet is None:
@@ -65,13 +58,14 @@ def detect(wanted: str, timeout: float) -> tuple[Runtime, str]:
 def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: list[str]) -> Found:
     """The decision alone: what the user wants, what kubelet is pointed at, what listens, what is installed."""
     if wanted != "auto":
-        return _supported(_running(wanted, running, present), "the runtime option names it")
+        return _running(wanted, running, present, "the runtime option names it")
     if kubelet:
         socket = kubelet.partition("://")[2] or kubelet
         socket = re.sub(r"^/var/run/", "/run/", socket)
-        for name, sockets in sockets_of_all().items():
-            if socket in sockets:
-                return _supported(_running(name, running, present), f"kubelet is pointed at {socket}")
+        names = [name for name, sockets in sockets_of_all().items() if socket in sockets]
+        if names:  # k3s and RKE2 share one
+            name = next((name for name in names if name in running), names[0])
+            return _running(name, running, present, f"kubelet is pointed at {socket}")
         raise TrustError(
             f"kubelet pulls through {socket}, which belongs to no runtime known here",
             reason="unknown_runtime",
@@ -79,6 +73,9 @@ def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: l
             expected=f"one of {', '.join(item for sockets in sockets_of_all().values() for item in sockets)}",
             next_step="set the runtime option if this is one of the known runtimes at another address",
         )
+    inside = [name for name in running if RUNTIMES[name].kubelet_inside]
+    if len(inside) == 1:
+        return _running(inside[0], running, present, f"the kubelet inside {inside[0]} pulls with it")
     if len(running) > 1:
         raise TrustError(
             "several runtimes run here and no kubelet says which one pulls",
@@ -88,7 +85,7 @@ def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: l
             next_step="set harbor_ca_runtime (the runtime option of the module) to the one that kubelet will use",
         )
     for name in running:
-        return _supported(_running(name, running, present), "it is the only runtime that listens here")
+        return _running(name, running, present, "it is the only runtime that listens here")
     raise _none(present)
 
 
@@ -104,7 +101,7 @@ def rivals(
     left = dict(running)
     for name in running:
         others = {*left, *present} - {name}
-        if name in RUNTIMES and RUNTIMES[name].daemonless and others:
+        if RUNTIMES[name].daemonless and others:
             del left[name]
     if "containerd" in left and "docker" in left:
         if without_cri(left["containerd"]):
@@ -138,7 +135,7 @@ def kubelet_endpoint() -> str | None:
 
 
 def sockets_of_all() -> dict[str, tuple[str, ...]]:
-    return {**{name: runtime.sockets for name, runtime in RUNTIMES.items()}, **_UNMANAGED}
+    return {name: runtime.sockets for name, runtime in RUNTIMES.items()}
 
 
 def listening() -> dict[str, str]:
@@ -148,9 +145,6 @@ def listening() -> dict[str, str]:
         socket = runtime.listening()
         if socket is not None:
             found[name] = socket
-    for name, sockets in _UNMANAGED.items():
-        for socket in filter(is_socket, sockets):
-            found.setdefault(name, socket)
     return found
 
 
@@ -159,9 +153,9 @@ def installed() -> list[str]:
     return [name for name, runtime in RUNTIMES.items() if runtime.installed() and not runtime.daemonless]
 
 
-def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
+def _running(name: str, running: dict[str, str], present: list[str], why: str) -> Found:
     if name in running:
-        return Found(name, running[name], "")
+        return Found(name, running[name], why)
     if name in present:
         raise _stopped(name)
     raise TrustError(
@@ -174,21 +168,8 @@ def _running(name: str, running: dict[str, str], present: list[str]) -> Found:
 
 
 def _places(name: str) -> tuple[str, ...]:
-    runtime = RUNTIMES.get(name)
-    return runtime.programs if runtime is not None and runtime.daemonless else sockets_of_all().get(name, ())
-
-
-def _supported(found: Found, why: str) -> Found:
-    if found.name not in RUNTIMES:
-        raise TrustError(
-            f"this node pulls with {found.name}, which this version can't manage",
-            reason="unsupported_runtime",
-            path=found.socket,
-            found=f"{found.name} ({why})",
-            expected=f"one of {', '.join(RUNTIMES)}",
-            next_step="see the table of supported runtimes in the README",
-        )
-    return Found(found.name, found.socket, why)
+    runtime = RUNTIMES[name]
+    return runtime.programs if runtime.daemonless else runtime.sockets
 
 
 def _stopped(name: str) -> TrustError:

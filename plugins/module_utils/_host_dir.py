@@ -296,7 +296,7 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
             )
     for name in names:
         if name.endswith(".crt"):
-            _take_file(result, os.path.join(path, name), reader, ours=name == CA_FILE)
+            take_file(result, os.path.join(path, name), reader, ours=name == CA_FILE)
         elif name.endswith(".cert") and f"{name[:-5]}.key" not in names:
             result.problems.append(
                 Problem(
@@ -331,7 +331,7 @@ def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) ->
             )
         )
     for path in hosts.ca_paths:
-        _take_file(result, path, reader, ours=path == own)
+        take_file(result, path, reader, ours=path == own)
     result.problems += [
         Problem(
             "foreign_hosts_toml",
@@ -354,7 +354,7 @@ def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) ->
         )
 
 
-def _take_file(result: HostDirectory, path: str, reader: Reader, *, ours: bool) -> None:
+def take_file(result: HostDirectory, path: str, reader: Reader, *, ours: bool) -> None:
     state = _node.read_state(path)
     if state.kind == "directory":
         # Our own name can't be written over it, whether it does harm or not.

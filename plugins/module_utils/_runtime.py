@@ -50,7 +50,8 @@ class Change:
     A secret is written for root's eyes only, and shown to nobody.
 
     A text step changes somebody's file, and a config step one that is read only at a start.
-    A config step may be planned without content: the runtime's `complete` writes it out.
+    A config step may be planned without content: the runtime's `complete` writes it out. One with empty
+    content takes the file away.
     """
 
     kind: str
@@ -102,6 +103,8 @@ class Runtime(ABC):
     programs: ClassVar[tuple[str, ...]] = ()
     # A tool for people, which counts only where nothing else that pulls is installed.
     daemonless: ClassVar[bool] = False
+    # It brings its own kubelet, so it is the one that pulls wherever it runs.
+    kubelet_inside: ClassVar[bool] = False
 
     version: str
     unit: str | None
@@ -217,6 +220,31 @@ class Runtime(ABC):
     def complete(self, change: Change) -> Change:
         """A config step with its content, accepted by the runtime's own parser."""
         return change
+
+    def settle(self, changes: Sequence[Change], restart: Restart) -> Restart:
+        """After the steps: wait for a restart that the runtime makes by itself, and judge again."""
+        return restart
+
+
+def owner_of(socket: str, default: str = "") -> _node.Process:
+    """The containerd that listens at a socket; without an address of its own one listens at the default.
+
+    Docker, k0s and others run further ones.
+    """
+    running = _node.processes("containerd")
+    for process in running:
+        address = process.option("--address", "-a") or default
+        if address.partition("://")[2] == socket or address == socket:
+            return process
+    raise TrustError(
+        f"nothing listens at {socket} any more",
+        reason="runtime_stopped",
+        path=socket,
+        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running]
+        or "no containerd process",
+        expected="a running containerd",
+        next_step="systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
+    )
 
 
 def is_socket(path: str) -> bool:

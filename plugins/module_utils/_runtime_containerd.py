@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
@@ -29,6 +29,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Restart,
     Runtime,
     iso,
+    owner_of,
     started_before,
 )
 
@@ -50,7 +51,7 @@ class ContainerdRuntime(Runtime):
     @classmethod
     def observe(cls, socket: str, timeout: float) -> ContainerdRuntime:
         cri = Cri(f"unix://{socket}", timeout)
-        return cls(_containerd.observe(_owner_of(socket), cri), cri)
+        return cls(_containerd.observe(owner_of(socket, _containerd.DEFAULT_SOCKET), cri), cri)
 
     def facts(self) -> dict[str, Any]:
         config = self.containerd.config
@@ -143,25 +144,6 @@ class ContainerdRuntime(Runtime):
         # A configuration that the CRI plugin rejects leaves containerd running without it (runtime-facts §5).
         # curl before 8 loses every second answer that says so, and only sees the call broken off.
         return self.containerd.cri_reason in ("cri_not_loaded", "cri_unavailable")
-
-
-def _owner_of(socket: str) -> _node.Process:
-    """The containerd that listens at a socket; Docker and k3s run further ones with an address of their own."""
-    running = _node.processes("containerd")
-    default = f"unix://{_containerd.DEFAULT_SOCKET}" if socket == _containerd.DEFAULT_SOCKET else ""
-    for process in running:
-        address = process.option("--address", "-a") or default
-        if address.partition("://")[2] == socket or address == socket:
-            return process
-    raise TrustError(
-        f"nothing listens at {socket} any more",
-        reason="runtime_stopped",
-        path=socket,
-        found=[f"PID {process.pid}: {' '.join(process.argv)}" for process in running]
-        or "no containerd process",
-        expected="a running containerd",
-        next_step="systemctl start containerd; journalctl -u containerd tells why it stopped; then run again",
-    )
 
 
 def _legacy(containerd: Containerd, consequence: str) -> TrustError:

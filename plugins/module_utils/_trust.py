@@ -215,6 +215,8 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     if plan.changed:
         with _apply.only_one():
             result["backup_file"] = _apply.apply(changes)
+            restart = seen.runtime.settle(changes, restart)
+            result.update(_restart_fields(restart))
             result["registries"] = _judged_again(request, restart)
             _prove_change(request, seen, plan, restart, before, pulling, result)
     elif pulling:
