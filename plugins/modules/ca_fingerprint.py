@@ -45,8 +45,10 @@ options:
     description:
       - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
         runs. V(podman) is a tool for it wherever V(containerd), V(crio) or V(docker) is installed too.
+      - V(k3s), V(rke2), V(k0s) and V(microk8s) bring one of their own,
+        and with their own kubelet they are the one that V(auto) takes.
     type: str
-    choices: [auto, containerd, crio, docker, podman]
+    choices: [auto, containerd, crio, docker, k0s, k3s, microk8s, podman, rke2]
     default: auto
 extends_documentation_fragment:
   - nodetrust.harbor.attributes

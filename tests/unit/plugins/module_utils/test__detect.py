@@ -14,7 +14,8 @@ CRIO = {"crio": "/run/crio/crio.sock"}
 DOCKER = {"docker": "/run/docker.sock"}
 CRI_DOCKERD = {"docker": "/run/cri-dockerd.sock"}
 PODMAN = {"podman": "/usr/bin/podman"}
-K3S = {"k3s": "/run/k3s/containerd/containerd.sock"}
+SHARED = "/run/k3s/containerd/containerd.sock"
+K3S = {"k3s": SHARED}
 
 
 @pytest.mark.parametrize(
@@ -49,23 +50,7 @@ def test_containerd_is_chosen(wanted, kubelet, running, why):
         ),
         ("auto", None, {**CONTAINERD, **CRIO}, [], "several_runtimes", "harbor_ca_runtime"),
         ("auto", None, {**CONTAINERD, **DOCKER}, [], "several_runtimes", "docker at /run/docker.sock"),
-        (
-            "auto",
-            "unix:///run/k0s/containerd.sock",
-            {"k0s": "x"},
-            [],
-            "unsupported_runtime",
-            "pulls with k0s",
-        ),
         ("auto", "unix:///run/crio/crio.sock", CONTAINERD, [], "no_runtime", "crio doesn't run here"),
-        (
-            "auto",
-            "unix:///run/k3s/containerd/containerd.sock",
-            {"k3s": "x"},
-            [],
-            "unsupported_runtime",
-            "k3s",
-        ),
         ("auto", "unix:///run/elsewhere.sock", CONTAINERD, [], "unknown_runtime", "/run/elsewhere.sock"),
         ("containerd", None, {}, ["containerd"], "runtime_stopped", "journalctl -u containerd"),
         ("containerd", None, CRIO, [], "no_runtime", "crio at /run/crio/crio.sock"),
@@ -150,3 +135,24 @@ def test_other_flags_behind_the_endpoint_do_not_hide_it(tmp_path, monkeypatch):
 def test_without_kubelet_there_is_no_endpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(_detect, "_KUBELET_FILES", (str(tmp_path / "absent"),))
     assert _detect.kubelet_endpoint() is None
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "running", "name", "why"),
+    [
+        (None, K3S, "k3s", "the kubelet inside k3s"),
+        (None, {**CONTAINERD, **DOCKER, **K3S}, "k3s", "the kubelet inside k3s"),
+        (None, {"k0s": "/run/k0s/containerd.sock", **CONTAINERD}, "k0s", "the kubelet inside k0s"),
+        (f"unix://{SHARED}", {"rke2": SHARED}, "rke2", "kubelet is pointed at"),
+        (f"unix://{SHARED}", {**CONTAINERD, **K3S}, "k3s", "kubelet is pointed at"),
+        (
+            "unix:///run/containerd/containerd.sock",
+            {**CONTAINERD, **K3S},
+            "containerd",
+            "kubelet is pointed at",
+        ),
+    ],
+)
+def test_a_distribution_with_its_own_kubelet(kubelet, running, name, why):
+    found = _detect.decide("auto", kubelet, running, [])
+    assert (found.name, found.socket) == (name, running[name]) and why in found.why
