@@ -66,23 +66,20 @@ class Generated:
                 return True  # a key that names no registry: neither k3s nor a restart makes anything of it
             if made.note is None:
                 return os.path.normpath(os.path.join(self.certs_dir, name, path)) in made.ca_paths
+        return self.mentions(name, path)
+
+    def mentions(self, name: str, path: str) -> bool:
+        """Does what was written for a registry name this file at all?"""
         directory = _DEFAULT if name == _ALL else name
-        state = _node.read_state(os.path.join(self.certs_dir, directory, "hosts.toml"))
-        return path.encode() in (state.content or b"")
+        texts = [os.path.join(self.certs_dir, directory, "hosts.toml"), self.config_file]
+        return any(path.encode() in (_node.read_state(text).content or b"") for text in texts)
 
     def leading_into(self, root: str) -> list[str]:
         """The registries for which containerd is led to a file below a directory."""
-        found = []
-        for name in _node.list_directory(self.certs_dir):
-            try:
-                registry = parse_registry(name)
-            except TrustError:
-                continue
-            if self._has_header(name) and any(
-                path.startswith(root) for path in self.ca_paths(registry).ca_paths
-            ):
-                found.append(name)
-        return found + [name for name, path in self._old().items() if path.startswith(root)]
+        names = [name for name in _node.list_directory(self.certs_dir) if self._has_header(name)]
+        return [name for name in names if self.mentions(name, root)] + [
+            name for name, path in self._old().items() if path.startswith(root)
+        ]
 
     def _has_header(self, name: str) -> bool:
         state = _node.read_state(os.path.join(self.certs_dir, name, "hosts.toml"))

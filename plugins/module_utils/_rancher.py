@@ -15,6 +15,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
+    CERT_FILE,
+    KEY_FILE,
+    FoundPair,
+    read_pair,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._generated import Generated
@@ -25,7 +31,13 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     take_file,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._registries_yaml import RegistriesYaml
+from ansible_collections.nodetrust.harbor.plugins.module_utils._registries_yaml import (
+    CA,
+    CERT,
+    KEY,
+    RegistriesYaml,
+    Setting,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Change,
     Desired,
@@ -68,6 +80,7 @@ class Rancher(Runtime):
         except TrustError as exc:
             self.cri_error = exc
         self.registries = RegistriesYaml(self.registries_file())
+        self.configured = self.registries.files()
         config = containerd.option("--config", "-c") if containerd else None
         default = os.path.join(self.data_dir, "agent/etc/containerd/config.toml")
         self.generated = Generated(config or default, 2 if self.version.lstrip("v").startswith("2.") else 1)
@@ -147,8 +160,8 @@ class Rancher(Runtime):
     def own_directory(self, name: str) -> str:
         return os.path.join(self.own_root, name)
 
-    def own_file(self, name: str) -> str:
-        return os.path.join(self.own_directory(name), CA_FILE)
+    def own_file(self, name: str, key: str = CA) -> str:
+        return os.path.join(self.own_directory(name), {CA: CA_FILE, CERT: CERT_FILE, KEY: KEY_FILE}[key])
 
     def read(self, registry: Registry) -> HostDirectory:
         name = registry.name
@@ -159,15 +172,24 @@ class Rancher(Runtime):
         if not self.registries.names(registry) and self.generated.is_hand_made(name):
             self._take_hand_made(place)
             return place
-        configured = self.registries.ca_files().get(self.registries.key_for(registry))
+        key = self.registries.key_for(registry)
+        cert, private = (self.configured.get(Setting(key, part)) for part in (CERT, KEY))
+        if cert is not None:
+            pair = [_node.read_state(self._resolved(name, path or "")) for path in (cert, private)]
+            place.client = FoundPair(*pair)
+        configured = self.configured.get(Setting(key, CA))
         if configured is None:
             return place
-        path = os.path.normpath(os.path.join(self.generated.certs_dir, name, configured))
+        path = self._resolved(name, configured)
         place.exists = path == self.own_file(name)
         take_file(place, path, self.generated.reader, ours=place.exists)
         if not self.restart().due:
             place.problems += self._not_generated(registry, path)
         return place
+
+    def _resolved(self, name: str, path: str) -> str:
+        """A path as containerd takes it: from the directory of the hosts.toml that names it."""
+        return os.path.normpath(os.path.join(self.generated.certs_dir, name, path))
 
     def _take_hand_made(self, place: HostDirectory) -> None:
         found = self.generated.read(place.registry)
@@ -207,9 +229,9 @@ class Rancher(Runtime):
 
     def install(self, item: Desired, place: HostDirectory) -> list[Change]:
         name = item.registry.name
-        configured = self.registries.ca_files().get(name)
+        configured = self.configured.get(Setting(name, CA))
         if configured is not None and configured != self.own_file(name):
-            line = self.registries.document.line(("configs", name, "tls", "ca_file"))
+            line = self.registries.document.line(Setting(name, CA).path)
             raise TrustError(
                 f"{self.registries.path} gives this registry a CA file of somebody else",
                 reason="foreign_ca_file",
@@ -224,28 +246,43 @@ class Rancher(Runtime):
     def remove(self, place: HostDirectory) -> list[Change]:
         # Whether registries.yaml leads to it or not: an earlier run may have got half-way.
         place.exists = bool(place.ca_file and place.ca_file.kind != "absent")
+        place.client = read_pair(place.path)
         return super().remove(place)
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
-        wanted: dict[str, str | None] = {}
-        configured = self.registries.ca_files()
+        wanted: dict[Setting, str | None] = {}
         for item in present:
+            name = item.registry.name
             # Where another file, or a directory made by hand, leads to the very same CAs, nothing is missing.
-            if self.read(item.registry).fingerprints != item.pins and item.registry.name not in configured:
-                wanted[item.registry.name] = self.own_file(item.registry.name)
-        for item in absent:
-            if configured.get(item.registry.name) == self.own_file(item.registry.name):
-                wanted[item.registry.name] = None
+            if (
+                Setting(name, CA) not in self.configured
+                and self.read(item.registry).fingerprints != item.pins
+            ):
+                wanted[Setting(name, CA)] = self.own_file(name, CA)
+            if item.client is not None and Setting(name, CERT) not in self.configured:
+                wanted.update({Setting(name, key): self.own_file(name, key) for key in (CERT, KEY)})
+        gone = [Setting(item.registry.name, key) for item in absent for key in (CA, CERT, KEY)]
+        gone += [
+            Setting(item.registry.name, key) for item in present if item.client is None for key in (CERT, KEY)
+        ]
+        wanted.update({place: None for place in gone if self._leads_to_ours(place)})
         changes = []
         text = self.registries.changed_text(wanted)
         if text != self.registries.text:
-            verb = "set" if present else "remove"
-            summary = f"{verb} tls.ca_file of {', '.join(wanted)} in {self.registries.path}"
-            changes.append(Change("config", self.registries.path, summary, _bytes(text)))
+            changes.append(Change("config", self.registries.path, self._summary(wanted), _bytes(text)))
         left = set(_node.list_directory(self.own_root)) - {item.registry.name for item in absent}
         if absent and not left and _node.read_state(self.own_root).kind == "directory":
             changes.append(Change("rmdir", self.own_root, f"remove the empty {self.own_root}"))
         return changes
+
+    def _leads_to_ours(self, place: Setting) -> bool:
+        return self.configured.get(place) == self.own_file(place.name, place.key)
+
+    def _summary(self, wanted: dict[Setting, str | None]) -> str:
+        words = [
+            f"{'set' if path else 'remove'} tls.{place.key} of {place.name}" for place, path in wanted.items()
+        ]
+        return f"{', '.join(words)} in {self.registries.path}"
 
     def restart(self, changes: Sequence[Change] = ()) -> Restart:
         path, changed = self.registries.path, self.registries.changed
@@ -270,11 +307,18 @@ class Rancher(Runtime):
         return self.restart(changes)
 
     def _outdated(self) -> list[str]:
-        """The registries for which containerd is led to another CA file than registries.yaml says."""
-        wanted = self.registries.ca_files()
-        missing = [name for name, path in wanted.items() if not self.generated.leads(name, path)]
-        left = [name for name in self.generated.leading_into(self.own_root + os.sep) if name not in wanted]
+        """The registries for which containerd is led to other files than registries.yaml says."""
+        missing = [
+            place.name for place, path in self.configured.items() if not self._is_generated(place, path)
+        ]
+        ours = self.generated.leading_into(self.own_root + os.sep)
+        left = [name for name in ours if not any(place.name == name for place in self.configured)]
         return sorted({*missing, *left})
+
+    def _is_generated(self, place: Setting, path: str) -> bool:
+        if place.key == CA:
+            return self.generated.leads(place.name, path)
+        return self.generated.mentions(place.name, path)
 
 
 def _is_server(process: _node.Process) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
@@ -17,7 +18,19 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._yaml import decode, parse, remove, set_string
 
+CA, CERT, KEY = "ca_file", "cert_file", "key_file"
 _ALL = "*"
+
+
+class Setting(NamedTuple):
+    """One file for one registry, as the key in `configs` names it."""
+
+    name: str
+    key: str
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return ("configs", self.name, "tls", self.key)
 
 
 class RegistriesYaml:
@@ -51,10 +64,11 @@ class RegistriesYaml:
         there = self.state.kind != "absent"
         return _node.last_change(self.path if there else os.path.dirname(self.path))
 
-    def ca_files(self) -> dict[str, str]:
-        """Every registry that the file gives a CA file to."""
-        found = {key: self.document.string(_ca_path(key)) for key in self.document.keys(("configs",))}
-        return {key: path for key, path in found.items() if path is not None}
+    def files(self) -> dict[Setting, str]:
+        """Every file that the file leads to."""
+        places = [Setting(name, key) for name in self.document.keys(("configs",)) for key in (CA, CERT, KEY)]
+        found = {place: self.document.string(place.path) for place in places}
+        return {place: path for place, path in found.items() if path is not None}
 
     def names(self, registry: Registry) -> bool:
         """Does k3s make a directory for this registry?"""
@@ -69,18 +83,18 @@ class RegistriesYaml:
         """What the file says of a registry that stands in our way, or that somebody should know."""
         return [*self._not_verified(registry), *self._wildcard(registry), *self._elsewhere(registry)]
 
-    def changed_text(self, wanted: Mapping[str, str | None]) -> str:
-        """The text with these CA files set, or taken away where None is wanted.
+    def changed_text(self, wanted: Mapping[Setting, str | None]) -> str:
+        """The text with these files set, or taken away where None is wanted.
 
         Raises:
             YamlError: the change can't be made without touching more.
         """
         text = self.text
-        for name, path in wanted.items():
-            where = _ca_path(name)
-            text = (
-                remove(text, where, self.path) if path is None else set_string(text, where, path, self.path)
-            )
+        for place, path in wanted.items():
+            if path is None:
+                text = remove(text, place.path, self.path)
+            else:
+                text = set_string(text, place.path, path, self.path)
         return text
 
     def _not_verified(self, registry: Registry) -> list[Problem]:
@@ -145,7 +159,3 @@ class RegistriesYaml:
                 )
             )
         return found
-
-
-def _ca_path(name: str) -> tuple[str, ...]:
-    return ("configs", name, "tls", "ca_file")

@@ -13,9 +13,11 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_k3s import K3sRuntime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_rke2 import Rke2Runtime
+from tests.lab import pki
 from tests.unit.plugins.module_utils.wrapped_node import CA, WRONG, RancherNode
 
 HOST = "harbor.test:8443"
+CLIENT = pki.issue(CA, "node-1")
 OTHERS = f"""\
 # kept by the platform team
 mirrors:
@@ -104,6 +106,34 @@ def test_a_new_ca_in_the_same_file_needs_no_restart(node):
     result = node.present(HOST, ca=WRONG.pem)
     assert [change.partition(" ")[0] for change in result["changes"]] == ["replace"]
     assert not result["restart_due"] and verdict(node.check(HOST, ca=WRONG.pem)) == (True, True, False)
+
+
+def test_a_client_certificate_goes_the_same_way(node):
+    pair = {"client_cert_pem": CLIENT.pem, "client_key_pem": CLIENT.key_pem}
+    before = node.snapshot()
+    node.present(HOST)
+    node.start()
+    assert node.present(HOST, **pair)["restart_due"]
+    folder = node.own(HOST).parent
+    assert yaml.safe_load(node.registries.read_text())["configs"][HOST]["tls"] == {
+        "ca_file": str(folder / "ca.crt"),
+        "cert_file": str(folder / "client.cert"),
+        "key_file": str(folder / "client.key"),
+    }
+    assert (folder / "client.key").stat().st_mode & 0o777 == 0o600
+    assert verdict(node.check(HOST, **pair)) == (True, False, True)
+    node.start()
+    assert (
+        verdict(node.check(HOST, **pair)) == (True, True, False) and not node.present(HOST, **pair)["changed"]
+    )
+
+    assert node.present(HOST)["changed"], "without a pair ours goes"
+    assert list(yaml.safe_load(node.registries.read_text())["configs"][HOST]["tls"]) == ["ca_file"]
+    assert [file.name for file in folder.iterdir()] == ["ca.crt"]
+    node.present(HOST, **pair)
+    node.absent(HOST)
+    node.start()
+    assert {name: text for name, text in node.snapshot().items() if "certs.d" not in name} == before
 
 
 def test_several_registries_are_one_change_and_one_restart(node):

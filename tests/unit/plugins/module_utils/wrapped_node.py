@@ -76,16 +76,16 @@ class WrappedNode:
             if "state" not in path.parts and not path.name.endswith(_apply.BACKUP_SUFFIX)
         }
 
-    def request(self, runtime: str, *hosts: str, ca: str = CA.pem) -> _trust.Request:
-        entries = [{"host": host, "ca_pem": ca} for host in hosts]
+    def request(self, runtime: str, *hosts: str, ca: str = CA.pem, **more: str) -> _trust.Request:
+        entries = [{"host": host, "ca_pem": ca, **more} for host in hosts]
         return _trust.Request(_trust.desired_from(entries), runtime=runtime)
 
-    def check(self, *hosts: str, ca: str = CA.pem, runtime: str = "auto"):
-        return _trust.check(self.request(runtime, *hosts, ca=ca))
+    def check(self, *hosts: str, runtime: str = "auto", **more: str):
+        return _trust.check(self.request(runtime, *hosts, **more))
 
-    def present(self, *hosts: str, ca: str = CA.pem, check_mode: bool = False):
+    def present(self, *hosts: str, check_mode: bool = False, **more: str):
         time.sleep(_UNTIL_LATER)
-        return _trust.ensure(self.request("auto", *hosts, ca=ca), "present", check_mode)
+        return _trust.ensure(self.request("auto", *hosts, **more), "present", check_mode)
 
     def absent(self, *hosts: str, check_mode: bool = False):
         time.sleep(_UNTIL_LATER)
