@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ STATE_DIR = "/var/lib/nodetrust.harbor"
 RECORD = os.path.join(STATE_DIR, "previous.json")
 BACKUP_SUFFIX = ".before-nodetrust"
 _RECORD_FORMAT = 1
+_LOGIN = re.compile(
+    r"""((?:username|password|auth|identitytoken|authorization)["']?\s*=\s*\[?\s*)("[^"\n]*"|'[^'\n]*')""",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -166,8 +171,8 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
         old = _node.read_state(change.path)
         if change.kind in ("config", "text"):
             lines = difflib.unified_diff(
-                (old.content or b"").decode("utf-8", "replace").splitlines(),
-                (change.content or b"").decode("utf-8", "replace").splitlines(),
+                _without_logins(old.content),
+                _without_logins(change.content),
                 f"{change.path} (as it is)",
                 f"{change.path} (planned)",
                 lineterm="",
@@ -186,6 +191,12 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
                 }
             )
     return shown
+
+
+def _without_logins(content: bytes | None) -> list[str]:
+    """The lines of a text to be shown: what changes may stand in one line with a password."""
+    text = (content or b"").decode("utf-8", "replace")
+    return _LOGIN.sub(lambda match: f"{match.group(1)}'…'", text).splitlines()
 
 
 def diff_back(remembered: list[Before]) -> list[dict[str, str]]:

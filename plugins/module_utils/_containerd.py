@@ -12,13 +12,14 @@ import glob
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _upgrade
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse, set_string
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse, remove, set_string
 
 CERTS_DIR = "/etc/containerd/certs.d"
 CONFIG_FILE = "/etc/containerd/config.toml"
@@ -122,7 +123,7 @@ def read_config(binary: str, path: str) -> Config:
         # Without a file containerd starts with its defaults: no directory at all (runtime-facts §1).
         return Config(state, "", {}, False, (), (), None)
     dump = dump_config(binary, path)
-    images = _images_section(dump)
+    images = images_section(dump)
     imports = tuple(
         str(item) for item in dump.get("imports", []) if os.path.basename(str(item)) != os.path.basename(path)
     )
@@ -173,6 +174,20 @@ def dump_config(binary: str, path: str) -> dict[str, Any]:
     return parse(out).data
 
 
+def texts(config: Config) -> tuple[_upgrade.Text, list[_upgrade.Text], list[_upgrade.Text]]:
+    """config.toml, the files it imports, and every hosts.toml under CERTS_DIR."""
+
+    def read(path: str) -> _upgrade.Text:
+        return _upgrade.Text(path, (_node.read_state(path).content or b"").decode("utf-8", "replace"))
+
+    hosts = [os.path.join(CERTS_DIR, name, "hosts.toml") for name in _node.list_directory(CERTS_DIR)]
+    return (
+        read(config.file.path),
+        [read(path) for path in _expand(config.imports, config.file.path)],
+        [read(path) for path in hosts if os.path.isfile(path)],
+    )
+
+
 def covers(config_path: str, major: int, local_pull: bool) -> bool:
     """Would containerd with this config_path read CERTS_DIR first? (runtime-facts §1)"""
     first, *others = [os.path.normpath(item) for item in config_path.split(":") if item] or [""]
@@ -196,28 +211,32 @@ def abandoned(config_path: str, major: int, local_pull: bool) -> list[str]:
     ]
 
 
-def with_config_path(containerd: Containerd) -> bytes:
+def with_config_path(containerd: Containerd, old: Sequence[tuple[str, ...]] = ()) -> bytes:
     """The configuration file with config_path set to CERTS_DIR and every other byte as it was.
 
     The place is tried by the file's own version, and containerd's parser decides: what it then sees
     must differ from what it saw by config_path and by nothing else.
 
+    Parameters:
+        old: paths of the registry settings of the old kind, which go in the same step.
+
     Raises:
         TrustError: no place makes the setting effective (a drop-in overrides it, for example).
     """
     config = containerd.config
-    text = decode(config.file)
+    text = remove(decode(config.file), list(old), config.file.path) if old else decode(config.file)
     base = config.dump
     if config.file.content is None:
         text = f"version = {2 if containerd.major < 2 else 3}\n"
         base = _judge(containerd.process.exe, config.file.path, text)
     version = parse(text).data.get("version", 1)
     seen = []
-    for place in _places(version, containerd.major):
+    for place in places(version, containerd.major):
         candidate = set_string(text, (*place, "config_path"), CERTS_DIR)
         dump = _judge(containerd.process.exe, config.file.path, candidate)
-        effective = str(_images_section(dump).get("registry", {}).get("config_path", ""))
-        if effective == CERTS_DIR and _rest(dump) == _rest(base):
+        registry = images_section(dump).get("registry", {})
+        effective = str(registry.get("config_path", ""))
+        if effective == CERTS_DIR and _rest(dump, bool(old)) == _rest(base, bool(old)):
             return candidate.encode("utf-8")
         seen.append(effective)
     drop_ins = ", ".join(_expand(config.imports, config.file.path) or config.imports)
@@ -236,7 +255,8 @@ def with_config_path(containerd: Containerd) -> bytes:
     )
 
 
-def _places(version: object, major: int) -> list[tuple[str, ...]]:
+def places(version: object, major: int) -> list[tuple[str, ...]]:
+    """The registry tables that containerd of this major version may read in a file of this version."""
     if version == 1:
         return [_OLD, _IMAGES] if major < 2 else [_IMAGES, _OLD]
     if version == 2:
@@ -261,22 +281,34 @@ def _judge(binary: str, path: str, text: str) -> dict[str, Any]:
         return dump_config(binary, file)
 
 
-def _rest(dump: dict[str, Any]) -> dict[str, Any]:
-    """A dump without config_path and without the file's own name among the imports of 1.x."""
+def _rest(dump: dict[str, Any], without_old: bool) -> dict[str, Any]:
+    """A dump without config_path and without the file's own name among the imports of 1.x.
+
+    Parameters:
+        without_old: also without what goes when the old settings move.
+    """
     rest = dict(dump)
     rest.pop("imports", None)
     plugins = dict(rest.get("plugins", {}))
     for _top, plugin, registry in (_IMAGES, _GRPC):
-        if isinstance(plugins.get(plugin, {}).get(registry), dict):
-            plugins[plugin] = dict(plugins[plugin])
-            plugins[plugin][registry] = {
-                k: v for k, v in plugins[plugin][registry].items() if k != "config_path"
-            }
+        said = plugins.get(plugin, {}).get(registry)
+        if isinstance(said, dict):
+            kept = {key: value for key, value in said.items() if key != "config_path"}
+            if without_old:
+                kept.pop("mirrors", None)
+                logins = {
+                    host: {key: value for key, value in entry.items() if key != "tls"}
+                    for host, entry in (kept.pop("configs", None) or {}).items()
+                    if isinstance(entry, dict)
+                }
+                kept["configs"] = {host: entry for host, entry in logins.items() if entry}
+            plugins[plugin] = {**plugins[plugin], registry: kept}
     rest["plugins"] = plugins
     return rest
 
 
-def _images_section(dump: dict[str, Any]) -> dict[str, Any]:
+def images_section(dump: dict[str, Any]) -> dict[str, Any]:
+    """The settings for pulls in what containerd's parser sees."""
     plugins = dump.get("plugins", {})
     section = plugins.get(_IMAGES[1]) if dump.get("version", 2) >= 3 else plugins.get(_GRPC[1])
     return section if isinstance(section, dict) else {}

@@ -332,6 +332,8 @@ def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) ->
         )
     for path in hosts.ca_paths:
         take_file(result, path, reader, ours=path == own)
+    if own not in hosts.ca_paths and result.ca_file is not None and result.ca_file.kind == "directory":
+        take_file(result, own, reader, ours=True)
     result.problems += [
         Problem(
             "foreign_hosts_toml",

@@ -50,6 +50,7 @@ def trust_request(params: dict[str, Any], *, needs_bundle: bool) -> Request:
         runtime=params["runtime"],
         credentials=credentials(params.get("credentials") or []),
         timeout=params.get("timeout") or 60.0,
+        migrate_legacy=bool(params.get("migrate_legacy")),
     )
 
 

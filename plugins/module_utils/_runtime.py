@@ -95,6 +95,7 @@ class Runtime(ABC):
         process: the process that reads at its start what a restart is about, None where there is none.
         client: what carries a pull.
         client_pairs: does it take a client certificate from the registry's directory?
+        migrate_legacy: move registry settings of an old kind where they stand in the way.
     """
 
     name: ClassVar[str]
@@ -110,6 +111,7 @@ class Runtime(ABC):
     unit: str | None
     process: _node.Process | None
     client: Client
+    migrate_legacy: bool = False
 
     @classmethod
     def listening(cls) -> str | None:
@@ -170,6 +172,10 @@ class Runtime(ABC):
 
     def reasons(self) -> list[str]:
         """What stands between an installed CA and a pull, one sentence each."""
+        return []
+
+    def upgrade_findings(self) -> list[dict[str, Any]]:
+        """What the next major version would no longer do, or do otherwise."""
         return []
 
     def obeys(self, restart: Restart) -> bool:

@@ -11,7 +11,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _containerd,
+    _containerd_legacy,
+    _upgrade,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
@@ -66,7 +70,9 @@ class ContainerdRuntime(Runtime):
         if not self._without_cri or self.restart().due:
             return None
         if containerd.config.legacy:
-            return _legacy(containerd, "containerd runs without its CRI")
+            if self.migrate_legacy:
+                return None  # what is wrong with it goes in this run
+            return _containerd_legacy.refusal(containerd, "containerd runs without its CRI")
         path = containerd.config.file.path
         return TrustError(
             f"{self.unit} runs without its CRI, so nothing can be pulled here ({path})",
@@ -98,12 +104,15 @@ class ContainerdRuntime(Runtime):
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         # config_path stays when a registry goes: others may use it.
+        if present and self._migrates:
+            return _containerd_legacy.steps(self.containerd, [item.registry.name for item in present])
         if not present or self._covered(self.containerd.config.config_path):
             return []
         return [_set_config_path(self.containerd)]
 
     def complete(self, change: Change) -> Change:
-        content = _containerd.with_config_path(self.containerd)
+        old = _containerd_legacy.old_paths(self.containerd) if self._migrates else ()
+        content = _containerd.with_config_path(self.containerd, old)
         return Change(change.kind, change.path, change.summary, content, change.registry)
 
     def restart(self, changes: Sequence[Change] = ()) -> Restart:
@@ -139,6 +148,15 @@ class ContainerdRuntime(Runtime):
     def _covered(self, config_path: str) -> bool:
         return _containerd.covers(config_path, self.containerd.major, self.containerd.config.local_pull)
 
+    def upgrade_findings(self) -> list[dict[str, Any]]:
+        if self.containerd.major >= 2:
+            return []
+        return _upgrade.findings(*_containerd.texts(self.containerd.config))
+
+    @property
+    def _migrates(self) -> bool:
+        return self.migrate_legacy and bool(self.containerd.config.legacy)
+
     @property
     def _without_cri(self) -> bool:
         # A configuration that the CRI plugin rejects leaves containerd running without it (runtime-facts §5).
@@ -146,23 +164,12 @@ class ContainerdRuntime(Runtime):
         return self.containerd.cri_reason in ("cri_not_loaded", "cri_unavailable")
 
 
-def _legacy(containerd: Containerd, consequence: str) -> TrustError:
-    config = containerd.config
-    return TrustError(
-        f"registry settings of the old kind in {config.file.path} can't stand beside config_path: {consequence}",
-        reason="legacy_registry_config",
-        path=config.file.path,
-        found=[f"{path}:{line}: {text}" if line else f"{path}: {text}" for path, line, text in config.legacy],
-        expected="neither registry.mirrors nor registry.configs.*.tls",
-        next_step="move each of them to a hosts.toml under "
-        f"{_containerd.CERTS_DIR} in a maintenance window, take these lines out, then run again",
-    )
-
-
 def _set_config_path(containerd: Containerd) -> Change:
     config = containerd.config
     if config.legacy:
-        raise _legacy(containerd, "containerd would start without its CRI, or without heeding them")
+        raise _containerd_legacy.refusal(
+            containerd, "containerd would start without its CRI, or without heeding them"
+        )
     lost = _containerd.abandoned(config.config_path, containerd.major, config.local_pull)
     if lost:
         raise TrustError(

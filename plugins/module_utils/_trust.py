@@ -54,6 +54,7 @@ class Request:
     runtime: str = "auto"
     credentials: dict[str, tuple[str, str]] = field(default_factory=dict)
     timeout: float = 60.0
+    migrate_legacy: bool = False
 
 
 @dataclass
@@ -156,6 +157,7 @@ def observe(request: Request) -> Observation:
         TrustError: no runtime can be worked with, or something can't be read.
     """
     runtime, why = _detect.detect(request.runtime, request.timeout)
+    runtime.migrate_legacy = request.migrate_legacy
     return Observation(why, runtime, [runtime.read(item.registry) for item in request.desired])
 
 
@@ -173,6 +175,7 @@ def check(request: Request) -> dict[str, Any]:
         "in_sync": all(verdict.in_sync for verdict in verdicts),
         "in_effect": all(verdict.in_effect for verdict in verdicts),
         "runtime": seen.facts(),
+        "upgrade_findings": seen.runtime.upgrade_findings(),
         **_restart_fields(restart, seen.runtime),
     }
 

@@ -164,6 +164,32 @@ runtime:
   description: The runtime that was asked, and what decided for it.
   type: dict
   returned: success
+upgrade_findings:
+  description:
+    - What of this node's registry settings the next major version of its runtime would no longer do, or do
+      otherwise. On containerd 1.x that is containerd 2.x. Empty if nothing is known.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    finding:
+      description: Stable name, such as V(legacy_tls), V(colon_list), V(version_1_section) or V(drop_in_merge).
+      type: str
+    breaks:
+      description: Would pulls that work now fail?
+      type: bool
+    path:
+      description: The file.
+      type: str
+    line:
+      description: Its line, if there is one.
+      type: int
+    message:
+      description: What changes, in words.
+      type: str
+    next_step:
+      description: What to do before the upgrade.
+      type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule

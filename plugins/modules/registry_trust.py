@@ -21,7 +21,9 @@ description:
   - Never restarts anything. It says whether a restart is due, why, and what the system said that makes it so.
   - If a registry has a O(registries[].proof_image) and no restart stands between, the image is pulled through the
     runtime itself as the proof. If that pull fails because of what was changed, the change is taken back.
-  - Files of others are never changed. What is in the way is named in the failure, together with the way out.
+  - In a C(hosts.toml) that somebody else wrote, C(ca) is added where the registry itself is asked, with a comment by
+    which O(state=absent) finds and removes it again. Every other byte stays. A file that its owner writes anew, and
+    whatever else is in the way, is named in the failure, together with the way out.
 options:
   state:
     description:
@@ -90,6 +92,16 @@ options:
     type: str
     choices: [auto, containerd, crio, docker, k0s, k3s, microk8s, podman, rke2]
     default: auto
+  migrate_legacy:
+    description:
+      - Move registry settings of the old kind, C(registry.mirrors) and C(registry.configs.*.tls) in containerd's
+        C(config.toml), to C(hosts.toml) files that say the same. They can't stand beside C(config_path), so without
+        this option a node that has them is refused.
+      - Logins stay where they are. C(insecure_skip_verify) is moved for nobody. For a registry in O(registries) the
+        pinned CA takes its place, for any other one the run stops and says so.
+      - The old file is kept with the suffix C(.before-nodetrust). Check mode and diff show the whole plan.
+    type: bool
+    default: false
   credentials:
     description:
       - Logins for registries that ask for one. Used for the proof only, never written to the node, never logged,
@@ -276,6 +288,7 @@ def main() -> None:
                 },
             },
             "runtime": _module.RUNTIME_SPEC,
+            "migrate_legacy": {"type": "bool", "default": False},
             "credentials": _module.CREDENTIALS_SPEC,
             "timeout": {"type": "float", "default": 60},
         },

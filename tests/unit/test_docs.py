@@ -23,7 +23,16 @@ def test_every_pull_failure_stands_in_the_guide_with_its_remedy() -> None:
 
 
 def test_the_guide_names_every_reason_that_a_node_may_give() -> None:
-    files = ("_plan", "_detect", "_containerd", "_apply", "_trust", "_host_dir", "_node")
+    files = (
+        "_plan",
+        "_detect",
+        "_containerd",
+        "_containerd_legacy",
+        "_apply",
+        "_trust",
+        "_host_dir",
+        "_node",
+    )
     code = "".join(
         (ROOT / "plugins" / "module_utils" / f"{name}.py").read_text(encoding="utf-8") for name in files
     )

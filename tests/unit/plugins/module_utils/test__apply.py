@@ -142,3 +142,26 @@ def test_what_is_already_back_is_not_an_edit(node):
     _apply.apply([Change("config", str(config), "set", b"edited")])
     config.write_bytes(b"old")
     assert _apply.edited_since() == []
+
+
+def test_a_diff_shows_no_login_that_stands_in_a_line_that_changes(node):
+    config = node / "config.toml"
+    config.write_text(
+        """h = { auth = { username = "robot", "password" = 's3cret' }, tls = { ca_file = "/x" } }\n"""
+    )
+    (shown,) = _apply.diff(
+        [Change("config", str(config), "cut", b"""h = { auth = { username = "robot" } }\n""")]
+    )
+    assert (
+        "s3cret" not in shown["prepared"] and "robot" not in shown["prepared"] and "/x" in shown["prepared"]
+    )
+
+
+def test_somebodys_file_keeps_its_mode_and_its_owner(node):
+    hosts = node / "hosts.toml"
+    hosts.write_bytes(b"old")
+    hosts.chmod(0o600)
+    _apply.apply([Change("text", str(hosts), "add", b"new")])
+    assert hosts.read_bytes() == b"new" and hosts.stat().st_mode & 0o777 == 0o600
+    _apply.bring_back(_apply.previous())
+    assert hosts.read_bytes() == b"old"
