@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import KEY_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
@@ -105,8 +105,7 @@ def apply(changes: list[Change]) -> str | None:
                 _node.write_whole(backup, state.content, state.mode, state)
             _step(change, state)
     except TrustError:
-        for found in reversed(done):
-            _put_back(found)
+        _put_all_back(done)
         raise
     return backup
 
@@ -151,8 +150,7 @@ def edited_since() -> list[str]:
 
 def bring_back(remembered: list[Before]) -> None:
     """Make the files what they were, and forget the record."""
-    for found in reversed(remembered):
-        _put_back(found)
+    _put_all_back(remembered)
     _node.remove_file(RECORD)
 
 
@@ -212,6 +210,8 @@ def _step(change: Change, state: _node.FileState) -> None:
         _node.remove_file(change.path)
     elif change.kind in ("config", "text"):
         _node.write_whole(change.path, change.content or b"", state.mode, state)
+    elif change.kind == "store":
+        _system_store.rebuild(_system_store.find_family())
     elif change.kind == "remove":
         _node.remove_file(change.path)
     elif change.kind == "rmdir":
@@ -220,12 +220,21 @@ def _step(change: Change, state: _node.FileState) -> None:
 
 def _before(change: Change) -> Before:
     parent = os.path.dirname(change.path)
+    # The store is made from other files: these are brought back, and it is made again.
+    state = _node.FileState(change.path, "made") if change.kind == "store" else _node.read_state(change.path)
     return Before(
-        state=_node.read_state(change.path),
+        state=state,
         step=change.kind,
         new_parent=change.kind in ("write", "text", "secret") and not os.path.isdir(parent),
         after=None if change.content is None else hashlib.sha256(change.content).hexdigest(),
     )
+
+
+def _put_all_back(remembered: list[Before]) -> None:
+    for found in reversed(remembered):
+        _put_back(found)
+    if any(found.step == "store" for found in remembered):
+        _system_store.rebuild(_system_store.find_family())
 
 
 def _put_back(found: Before) -> None:
@@ -241,6 +250,8 @@ def _put_back(found: Before) -> None:
 
 
 def _differs(old: _node.FileState, now: _node.FileState) -> bool:
+    if old.kind == "made":
+        return False
     if old.kind == "directory" or now.kind == "directory":
         return old.kind != now.kind
     return (old.kind, old.content, old.target) != (now.kind, now.content, now.target)

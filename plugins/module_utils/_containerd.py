@@ -108,6 +108,20 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
     )
 
 
+def observe_offline(binary: str) -> Containerd:
+    """What a containerd in an image would start with; nothing of it runs.
+
+    Raises:
+        TrustError: the configuration can't be read.
+    """
+    version = _binary_version(binary)
+    nobody = _node.Process(0, "containerd", (binary,), binary, None, 0.0)
+    # Of a version that can't be told, what every version does.
+    major = 2 if version.startswith("2.") else 1
+    config = read_config(binary, CONFIG_FILE)
+    return Containerd(nobody, "containerd.service", "", version, major, config, None, None)
+
+
 def read_config(binary: str, path: str) -> Config:
     """What a start of this binary would read from this file."""
     state = _node.read_state(path)
@@ -162,6 +176,8 @@ def dump_config(binary: str, path: str) -> dict[str, Any]:
         TrustError: the parser refuses the file (reason config_broken).
     """
     status, out, err = _node.run([binary, "--config", path, "config", "dump"])
+    if status == 126:
+        return _parsed_here(path)
     if status != 0:
         raise TrustError(
             f"containerd's own parser refuses {path}",
@@ -186,6 +202,21 @@ def texts(config: Config) -> tuple[_upgrade.Text, list[_upgrade.Text], list[_upg
         [read(path) for path in _expand(config.imports, config.file.path)],
         [read(path) for path in hosts if os.path.isfile(path)],
     )
+
+
+def _parsed_here(path: str) -> dict[str, Any]:
+    """The file alone, by our own parser: for a containerd of another architecture, which can't be run here."""
+    data = parse(decode(_node.read_state(path))).data
+    if data.get("imports"):
+        raise TrustError(
+            f"the containerd in this root can't be run here, and {path} imports other files",
+            reason="config_unverifiable",
+            path=path,
+            found=[str(item) for item in data["imports"]],
+            expected="a containerd for this machine's architecture, or a configuration without imports",
+            next_step="prepare the image on a machine of its architecture, or with qemu-user and binfmt",
+        )
+    return data
 
 
 def covers(config_path: str, major: int, local_pull: bool) -> bool:

@@ -60,9 +60,7 @@ def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: l
     if wanted != "auto":
         return _running(wanted, running, present, "the runtime option names it")
     if kubelet:
-        socket = kubelet.partition("://")[2] or kubelet
-        socket = re.sub(r"^/var/run/", "/run/", socket)
-        names = [name for name, sockets in sockets_of_all().items() if socket in sockets]
+        socket, names = socket_of(kubelet), names_of_endpoint(kubelet)
         if names:  # k3s and RKE2 share one
             name = next((name for name in names if name in running), names[0])
             return _running(name, running, present, f"kubelet is pointed at {socket}")
@@ -126,12 +124,26 @@ def kubelet_endpoint() -> str | None:
         if endpoint:
             return endpoint
         break
+    return endpoint_in_files()
+
+
+def endpoint_in_files() -> str | None:
     for path in _KUBELET_FILES:
         state = _node.read_state(path)
         match = _ENDPOINT.search((state.content or b"").decode("utf-8", "replace"))
         if match:
             return match.group(1)
     return None
+
+
+def names_of_endpoint(endpoint: str) -> list[str]:
+    """The runtimes that may listen at an endpoint of kubelet's."""
+    socket = socket_of(endpoint)
+    return [name for name, sockets in sockets_of_all().items() if socket in sockets]
+
+
+def socket_of(endpoint: str) -> str:
+    return re.sub(r"^/var/run/", "/run/", endpoint.partition("://")[2] or endpoint)
 
 
 def sockets_of_all() -> dict[str, tuple[str, ...]]:

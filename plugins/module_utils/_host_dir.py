@@ -86,6 +86,7 @@ class FoundCertificate:
 class HostDirectory:
     """What a runtime takes from one registry's directory.
 
+    searched: where the runtime looks, if that is somewhere else than path.
     referrers: hosts.toml files of other registries that lead to our file here.
     """
 
@@ -99,6 +100,7 @@ class HostDirectory:
     others: list[str] = field(default_factory=list)
     referrers: list[str] = field(default_factory=list)
     client: FoundPair | None = None
+    searched: str = ""
 
     @property
     def fingerprints(self) -> set[str]:

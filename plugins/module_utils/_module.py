@@ -51,6 +51,8 @@ def trust_request(params: dict[str, Any], *, needs_bundle: bool) -> Request:
         credentials=credentials(params.get("credentials") or []),
         timeout=params.get("timeout") or 60.0,
         migrate_legacy=bool(params.get("migrate_legacy")),
+        store=params.get("store") or "runtime",
+        root=params.get("root"),
     )
 
 

@@ -198,6 +198,10 @@ def run(argv: list[str], timeout: float = 30) -> tuple[int, str, str]:
         return 127, "", f"{argv[0]}: not found"
     except PermissionError:
         return 126, "", f"{argv[0]}: permission denied"
+    except OSError as exc:
+        if exc.errno != errno.ENOEXEC:
+            raise
+        return 126, "", f"{argv[0]}: a program for another architecture"
     return done.status, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 

@@ -84,7 +84,7 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     in_sync = cas_in_sync and pair_in_sync
     reasons = [problem.message for problem in directory.problems]
     if expected and not found and not broken:
-        reasons.append(f"no CA in {directory.path}")
+        reasons.append(f"no CA in {directory.searched or directory.path}")
     missing, extra = sorted(desired.pins - found), sorted(found - desired.pins)
     if found and missing:
         reasons.append(f"missing: {', '.join(missing)}")
@@ -209,5 +209,7 @@ def _still_leading(directory: HostDirectory, removed: Sequence[str]) -> list[str
 
 
 def _read_path(directory: HostDirectory) -> str:
+    if directory.searched:
+        return directory.searched
     files = sorted({certificate.path for certificate in directory.certificates})
     return files[0] if len(files) == 1 else directory.path if files else os.path.join(directory.path, CA_FILE)

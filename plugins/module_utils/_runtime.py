@@ -45,9 +45,9 @@ class Desired:
 
 @dataclass(frozen=True)
 class Change:
-    """One step. kind is write, secret, text, remove, rmdir or config; summary is the line for people.
+    """One step. kind is write, secret, text, remove, rmdir, store or config; summary is the line for people.
 
-    A secret is written for root's eyes only, and shown to nobody.
+    A secret is written for root's eyes only, and shown to nobody. store has the system trust store rebuilt.
 
     A text step changes somebody's file, and a config step one that is read only at a start.
     A config step may be planned without content: the runtime's `complete` writes it out. One with empty
@@ -63,11 +63,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Restart:
-    """Is a restart due, why, and what the system said that makes it so."""
+    """Is a restart due, why, and what the system said that makes it so.
+
+    pull_decides: the process may not have read yet what changes. A pull that succeeds shows that it has not, and
+    none is due; a pull before the change would make it read the old state.
+    """
 
     due: bool
     why: str
     evidence: dict[str, Any]
+    pull_decides: bool = False
 
 
 class Client(Protocol):
@@ -135,6 +140,19 @@ class Runtime(ABC):
             TrustError: what it reads can't be told.
         """
 
+    @classmethod
+    def offline(cls) -> Runtime:
+        """The runtime of a machine image in which it does not run, from its files alone.
+
+        Raises:
+            TrustError: what it would read can't be told.
+        """
+        raise TrustError(
+            f"{cls.name} can't be prepared in an image that it doesn't run in",
+            reason="offline_unsupported",
+            next_step="prepare the node after its first start, before kubeadm join",
+        )
+
     @abstractmethod
     def read(self, registry: Registry) -> HostDirectory:
         """Which certificates it takes for a registry now, and what is in the way."""
@@ -153,6 +171,10 @@ class Runtime(ABC):
     def stops_containers(self) -> str | None:
         """Why a restart of the unit would stop the node's containers; None if they live on (runtime-facts §11)."""
         return None
+
+    def proved(self) -> None:
+        """A pull has decided that no restart is due: keep that, for the next run asks the clock."""
+        return
 
     def facts(self) -> dict[str, Any]:
         """What a result says of the runtime."""

@@ -57,6 +57,11 @@ class ContainerdRuntime(Runtime):
         cri = Cri(f"unix://{socket}", timeout)
         return cls(_containerd.observe(owner_of(socket, _containerd.DEFAULT_SOCKET), cri), cri)
 
+    @classmethod
+    def offline(cls) -> ContainerdRuntime:
+        binary = next(filter(os.path.exists, cls.programs))
+        return cls(_containerd.observe_offline(binary), Cri(f"unix://{_containerd.DEFAULT_SOCKET}", 1))
+
     def facts(self) -> dict[str, Any]:
         config = self.containerd.config
         return {**super().facts(), "config_file": config.file.path, "config_path": config.config_path}

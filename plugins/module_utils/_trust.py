@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect, _offline
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import pair_from
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
@@ -42,6 +42,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Restart,
     Runtime,
 )
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_system import SystemStoreRuntime
 
 _NOT_PROVEN = "no proof_image is given: the files are checked, nothing was pulled"
 
@@ -55,6 +56,8 @@ class Request:
     credentials: dict[str, tuple[str, str]] = field(default_factory=dict)
     timeout: float = 60.0
     migrate_legacy: bool = False
+    store: str = "runtime"
+    root: str | None = None
 
 
 @dataclass
@@ -156,9 +159,22 @@ def observe(request: Request) -> Observation:
     Raises:
         TrustError: no runtime can be worked with, or something can't be read.
     """
+    if request.root is not None:
+        return _observe_offline(request)
     runtime, why = _detect.detect(request.runtime, request.timeout)
     runtime.migrate_legacy = request.migrate_legacy
+    if request.store == "system":
+        runtime = SystemStoreRuntime(runtime, {item.registry: item.pins for item in request.desired})
     return Observation(why, runtime, [runtime.read(item.registry) for item in request.desired])
+
+
+def _observe_offline(request: Request) -> Observation:
+    found, why = _offline.detect(request.runtime)
+    if request.store == "system":
+        _offline.check_for_tools()
+        inner = SystemStoreRuntime(found.inner, {item.registry: item.pins for item in request.desired})
+        found = _offline.OfflineRuntime(inner)
+    return Observation(why, found, [found.read(item.registry) for item in request.desired])
 
 
 def check(request: Request) -> dict[str, Any]:
@@ -183,10 +199,17 @@ def check(request: Request) -> dict[str, Any]:
 def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     """Make it so (state present) or take it away (absent), and prove it if that is possible without a restart.
 
+    In an offline root nothing is proved.
+
     Raises:
         TrustError: bad input, or something in the way; nothing has been touched.
         ProofFailed: the change is in place or taken back, and the pull says no.
     """
+    with _offline.inside(request.root):
+        return _ensure(request, state, check_mode)
+
+
+def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     seen = observe(request)
     plan = (plan_present if state == "present" else plan_absent)(
         request.desired, seen.directories, seen.runtime
@@ -210,10 +233,12 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         "proof_images": [item.proof_image for item in request.desired if item.proof_image],
         **_restart_fields(restart, seen.runtime),
     }
-    pulling = state == "present" and any(item.proof_image for item in request.desired)
+    pulling = (
+        request.root is None and state == "present" and any(item.proof_image for item in request.desired)
+    )
     if check_mode:
         return {**result, "proof": "skipped" if pulling else "none", "msg": _say(plan, restart, "would be")}
-    before = _pulls(request, seen.runtime.client) if pulling else []
+    before = _pulls(request, seen.runtime.client) if pulling and not restart.pull_decides else []
     result["pulls_before"] = [pull.to_dict() for pull in before]
     if plan.changed:
         with _apply.only_one():
@@ -221,18 +246,30 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
             restart = seen.runtime.settle(changes, restart)
             result.update(_restart_fields(restart))
             result["registries"] = _judged_again(request, restart)
+            restart = _decided(request, seen, restart, result) if pulling else restart
             _prove_change(request, seen, plan, restart, before, pulling, result)
     elif pulling:
         _settle(before, restart, result)
-    return {**result, "msg": _say(plan, restart, "is")}
+    said = _say(plan, restart, "is")
+    if request.root is not None:
+        said = f"offline root {request.root}: {said}, and no proof: {restart.why}"
+    return {**result, "msg": said}
 
 
-def take_back(check_mode: bool) -> dict[str, Any]:
-    """Bring back what the last change on this node replaced (state previous)."""
+def take_back(check_mode: bool, root: str | None = None) -> dict[str, Any]:
+    """Bring back what the last change on this node, or in this root, replaced (state previous)."""
+    with _offline.inside(root):
+        result = _take_back(check_mode)
+    return result if root is None else {**result, **_restart_fields(_offline.NOTHING_RUNS)}
+
+
+def _take_back(check_mode: bool) -> dict[str, Any]:
     remembered = _apply.previous()
     edited = _apply.edited_since()
     back = [] if edited else _apply.differing(remembered)
-    config = [found.path for found in back if found.step == "config"]
+    # The store itself is made again; it differs no more than what it is made from.
+    made = [found.path for found in remembered if found.step == "store"] if back else []
+    config = [found.path for found in back if found.step == "config"] + made
     why = (
         f"{config[0]} is what it was before, and the process read another one"
         if config
@@ -270,6 +307,20 @@ class ProofFailed(TrustError):
             next_step=pull.remedy,
         )
         self.result = result
+
+
+def _decided(request: Request, seen: Observation, restart: Restart, result: dict[str, Any]) -> Restart:
+    """Let a pull decide whether the restart is due, where it can."""
+    if not restart.pull_decides:
+        return restart
+    pulls = _pulls(request, seen.runtime.client)
+    if not all(pull.ok for pull in pulls):
+        return restart
+    seen.runtime.proved()
+    restart = Restart(False, "the pull succeeds, so the process has not read the old state", restart.evidence)
+    result.update(_restart_fields(restart))
+    result["registries"] = _judged_again(request, restart)
+    return restart
 
 
 def _prove_change(

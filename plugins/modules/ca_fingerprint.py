@@ -50,6 +50,15 @@ options:
     type: str
     choices: [auto, containerd, crio, docker, k0s, k3s, microk8s, podman, rke2]
     default: auto
+  store:
+    description:
+      - Where the CAs are meant to lie. V(runtime) is the directory that the runtime reads for each registry.
+      - V(system) is the trust store of the system, as Debian, RHEL and SUSE have it, with its tool run. CAs there are
+        trusted by every program on the node and for every registry. A runtime reads that store once for each process,
+        so it needs a restart, unless a pull shows that it has not read it yet; podman needs none.
+    type: str
+    choices: [runtime, system]
+    default: runtime
 extends_documentation_fragment:
   - nodetrust.harbor.attributes
   - nodetrust.harbor.attributes.linux
@@ -212,6 +221,7 @@ def main() -> None:
                 },
             },
             "runtime": _module.RUNTIME_SPEC,
+            "store": {"type": "str", "choices": ["runtime", "system"], "default": "runtime"},
         },
         supports_check_mode=True,
     )

@@ -102,6 +102,26 @@ options:
       - The old file is kept with the suffix C(.before-nodetrust). Check mode and diff show the whole plan.
     type: bool
     default: false
+  store:
+    description:
+      - Where the CAs are meant to lie. V(runtime) is the directory that the runtime reads for each registry.
+      - V(system) is the trust store of the system, as Debian, RHEL and SUSE have it, with its tool run. CAs there are
+        trusted by every program on the node and for every registry. A runtime reads that store once for each process,
+        so it needs a restart, unless a pull shows that it has not read it yet; podman needs none.
+    type: str
+    choices: [runtime, system]
+    default: runtime
+  root:
+    description:
+      - The root of a machine image or chroot that is mounted on this machine, as an absolute path. The image is
+        prepared instead of the running system, so that a machine made from it is born trusting.
+      - Nothing is restarted and nothing is pulled; RV(proof) is V(none), RV(runtime.offline) is V(true), and
+        RV(registries[].in_effect) is V(false).
+      - The runtime is told by the programs that are installed in it; O(runtime) decides where there are several.
+      - containerd's own parser in the image checks C(config.toml). If it is for another architecture, the file is
+        checked by this module's parser, and files that it imports are a failure.
+      - If the image uses SELinux, have it relabelled at its first start, C(touch ROOT/.autorelabel).
+    type: path
   credentials:
     description:
       - Logins for registries that ask for one. Used for the proof only, never written to the node, never logged,
@@ -289,6 +309,8 @@ def main() -> None:
             },
             "runtime": _module.RUNTIME_SPEC,
             "migrate_legacy": {"type": "bool", "default": False},
+            "store": {"type": "str", "choices": ["runtime", "system"], "default": "runtime"},
+            "root": {"type": "path"},
             "credentials": _module.CREDENTIALS_SPEC,
             "timeout": {"type": "float", "default": 60},
         },
@@ -297,7 +319,7 @@ def main() -> None:
     state = module.params["state"]
     try:
         if state == "previous":
-            result = _trust.take_back(module.check_mode)
+            result = _trust.take_back(module.check_mode, module.params["root"])
         else:
             request = _module.trust_request(module.params, needs_bundle=state == "present")
             result = _trust.ensure(request, state, module.check_mode)
