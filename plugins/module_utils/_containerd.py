@@ -216,6 +216,8 @@ def _parsed_here(path: str) -> dict[str, Any]:
             expected="a containerd for this machine's architecture, or a configuration without imports",
             next_step="prepare the image on a machine of its architecture, or with qemu-user and binfmt",
         )
+    for top, plugin, registry in (_IMAGES, _GRPC, _OLD):  # a dump has them always
+        data.setdefault(top, {}).setdefault(plugin, {}).setdefault(registry, {})
     return data
 
 

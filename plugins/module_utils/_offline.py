@@ -69,6 +69,9 @@ def detect(wanted: str) -> tuple[OfflineRuntime, str]:
         TrustError: none is installed, or several and nothing says which one counts.
     """
     present = _detect.installed()
+    # What has no daemon is a tool wherever there is one that has.
+    if wanted == "auto":
+        present = [name for name in present if not RUNTIMES[name].daemonless] or present
     endpoint = _detect.endpoint_in_files()
     if wanted != "auto":
         if wanted not in present:
@@ -113,8 +116,8 @@ def check_for_tools() -> None:
 class _NoClient:
     """Nothing can be pulled in a root that nothing runs on."""
 
-    endpoint = ""
-    used = None
+    endpoint: str = ""
+    used: str | None = None
 
     def pull(self, image: str, auth: tuple[str, str] | None = None) -> str:
         raise AssertionError("a pull in an offline root")
@@ -127,14 +130,13 @@ class OfflineRuntime(Runtime):
     """A runtime of which only the files are there."""
 
     name = "offline"
-    process = None
-    client = _NoClient()
 
     def __init__(self, inner: Runtime) -> None:
         self.inner = inner
         self.version = inner.version
         self.unit = inner.unit
-        inner.client = self.client
+        self.process = None
+        self.client = inner.client = _NoClient()
 
     @classmethod
     def observe(cls, socket: str, timeout: float) -> Runtime:

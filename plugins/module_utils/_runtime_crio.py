@@ -39,6 +39,10 @@ class CrioRuntime(Runtime):
         cri = Cri(f"unix://{socket}", timeout)
         return cls(cri, cri.version()["runtime_version"], next(iter(_node.processes("crio")), None))
 
+    @classmethod
+    def offline(cls) -> CrioRuntime:
+        return cls(Cri(f"unix://{cls.sockets[0]}", 1), "", None)
+
     def read(self, registry: Registry) -> HostDirectory:
         return _containers_dirs.read_containers_directory(registry, self.name)
 

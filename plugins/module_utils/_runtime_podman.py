@@ -40,6 +40,10 @@ class PodmanRuntime(Runtime):
         podman = Podman(SCHEME + socket, timeout)
         return cls(podman, podman.version())
 
+    @classmethod
+    def offline(cls) -> PodmanRuntime:
+        return cls(Podman(SCHEME + PROGRAM, 1), "")
+
     def read(self, registry: Registry) -> HostDirectory:
         return _containers_dirs.read_containers_directory(registry, self.name)
 

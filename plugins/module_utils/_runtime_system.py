@@ -65,7 +65,7 @@ class SystemStoreRuntime(Runtime):
         return {**self.inner.facts(), "store": "system", "store_file": self.store.bundle}
 
     def unusable(self) -> TrustError | None:
-        override = _system_store.override_of(self.process.pid) if self.process else None
+        override = _system_store.override_of(self.process.pid, self.store) if self.process else None
         if override is None or self.process is None:
             return self.inner.unusable()
         return TrustError(
@@ -73,10 +73,13 @@ class SystemStoreRuntime(Runtime):
             reason="store_overridden",
             path=self.store.bundle,
             found=override,
-            expected="neither SSL_CERT_FILE nor SSL_CERT_DIR in the environment of the runtime",
+            expected="no SSL_CERT_FILE in the environment of the runtime",
             next_step=f"take it out of the unit (systemctl cat {self.unit}), restart it, run again; "
             "or use store: runtime",
         )
+
+    def stops_containers(self) -> str | None:
+        return self.inner.stops_containers()
 
     def read(self, registry: Registry) -> HostDirectory:
         own = self.places[registry] = self.inner.read(registry)
@@ -169,7 +172,7 @@ class SystemStoreRuntime(Runtime):
         due = started_before(process, changed) and not read_it
         if any(change.kind == "store" for change in changes):
             why = f"{bundle} changes, and {who} reads it only once"
-            return Restart(True, why, evidence, pull_decides=not due and self._only_adds(changes))
+            return Restart(True, why, evidence, pull_decides=self._only_adds(changes))
         if due:
             return Restart(
                 True,

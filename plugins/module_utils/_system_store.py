@@ -32,8 +32,8 @@ BUNDLES = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-# Go reads these in place of the bundle, if the process was started with them.
-OVERRIDES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+# Go reads this in place of the bundle, if the process was started with it. SSL_CERT_DIR only adds to it.
+_OVERRIDE = b"SSL_CERT_FILE="
 
 NOTE = "/var/lib/nodetrust.harbor/system-store.json"
 
@@ -91,13 +91,13 @@ class Store:
     changed: float | None
 
 
-def find_family(families: tuple[Family, ...] = FAMILIES) -> Family:
+def find_family() -> Family:
     """The kind of store that this node has.
 
     Raises:
         TrustError: none is known here.
     """
-    for family in families:
+    for family in FAMILIES:
         if _tool(family) is not None and any(os.path.isdir(m) or os.path.isfile(m) for m in family.marks):
             return family
     raise TrustError(
@@ -109,13 +109,13 @@ def find_family(families: tuple[Family, ...] = FAMILIES) -> Family:
     )
 
 
-def read_store(family: Family, bundles: tuple[str, ...] = BUNDLES) -> Store:
+def read_store(family: Family) -> Store:
     """What the bundle holds. Tolerant, as Go is: a block that is no certificate is passed over."""
-    for path in bundles:
+    for path in BUNDLES:
         state = _node.read_state(path, limit=_BUNDLE_LIMIT)
         if state.content is not None:
             return Store(family, path, frozenset(_fingerprints(state.content)), _node.last_change(path))
-    return Store(family, bundles[0], frozenset(), None)
+    return Store(family, BUNDLES[0], frozenset(), None)
 
 
 def path_of(family: Family, registry: Registry, pin: str) -> str:
@@ -251,17 +251,17 @@ def _write_note(note: dict[str, Any]) -> None:
     _node.write_whole(NOTE, json.dumps(note).encode("ascii"), 0o600)
 
 
-def override_of(pid: int) -> str | None:
-    """The variable that makes a process read something else than the system store, if it was started with one."""
+def override_of(pid: int, store: Store) -> str | None:
+    """The setting that makes a process read another file than the bundle, if it was started with one."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as stream:
             words = stream.read().split(b"\0")
     except OSError:
         return None
     for word in words:
-        name, _equals, value = word.decode("utf-8", "replace").partition("=")
-        if name in OVERRIDES and value:
-            return f"{name}={value}"
+        value = word[len(_OVERRIDE) :].decode("utf-8", "replace")
+        if word.startswith(_OVERRIDE) and value and os.path.realpath(value) != os.path.realpath(store.bundle):
+            return f"SSL_CERT_FILE={value}"
     return None
 
 

@@ -62,7 +62,8 @@ def test_the_family_is_told_by_tool_and_directory_together(tmp_path, monkeypatch
         Family(item.name, item.anchors, item.command, (str(tmp_path / item.name[0]),))
         for item in _system_store.FAMILIES
     )
-    assert _system_store.find_family(known).name == expected
+    monkeypatch.setattr(_system_store, "FAMILIES", known)
+    assert _system_store.find_family().name == expected
 
 
 def test_a_node_without_a_store_is_told_so(tmp_path, monkeypatch):
@@ -72,19 +73,21 @@ def test_a_node_without_a_store_is_told_so(tmp_path, monkeypatch):
     assert caught.value.reason == "no_system_store" and caught.value.next_step
 
 
-def test_the_bundle_is_read_as_go_reads_it(tmp_path):
+def test_the_bundle_is_read_as_go_reads_it(tmp_path, monkeypatch):
     broken = CA.pem.replace("M", "!", 1)
     trusted = OTHER.pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE")
     bundle = tmp_path / "bundle.crt"
     bundle.write_text(f"# a comment\r\n{broken}{trusted}{CA.pem}")
-    store = _system_store.read_store(family(tmp_path), (str(tmp_path / "absent"), str(bundle)))
+    monkeypatch.setattr(_system_store, "BUNDLES", (str(tmp_path / "absent"), str(bundle)))
+    store = _system_store.read_store(family(tmp_path))
     assert store.held == {CA.fingerprint}
     assert store.bundle == str(bundle)
     assert store.changed == pytest.approx(max(os.stat(bundle).st_mtime, os.stat(bundle).st_ctime))
 
 
-def test_no_bundle_holds_nothing(tmp_path):
-    store = _system_store.read_store(family(tmp_path), (str(tmp_path / "absent"),))
+def test_no_bundle_holds_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(_system_store, "BUNDLES", (str(tmp_path / "absent"),))
+    store = _system_store.read_store(family(tmp_path))
     assert (store.held, store.changed) == (frozenset(), None)
 
 
@@ -120,7 +123,10 @@ def test_links_left_behind_are_found_and_only_those(tmp_path):
     first.symlink_to(path)
     (links / "01234567.0").symlink_to(first.name)
     (links / "89abcdef.0").symlink_to("neighbour.pem")
-    assert sorted(_system_store.links_to(debian, path)) == [str(links / "01234567.0"), str(first)]
+    (links / "neighbour.pem").symlink_to(tmp_path / "gone")
+    assert sorted(_system_store.dangling(debian)) == [str(links / "01234567.0"), str(first)]
+    (tmp_path / "anchors" / os.path.basename(path)).touch()
+    assert _system_store.dangling(debian) == []
 
 
 def test_a_tool_that_fails_is_told_in_its_own_words(tmp_path, monkeypatch):
@@ -132,11 +138,16 @@ def test_a_tool_that_fails_is_told_in_its_own_words(tmp_path, monkeypatch):
 
 def test_a_process_that_reads_another_file_is_found():
     sleeper = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    for environment, expected in (({}, None), ({"SSL_CERT_FILE": "/x.pem"}, "SSL_CERT_FILE=/x.pem")):
+    store = _system_store.Store(_system_store.FAMILIES[0], "/bundle.crt", frozenset(), None)
+    for environment, expected in (
+        ({}, None),
+        ({"SSL_CERT_FILE": "/x.pem"}, "SSL_CERT_FILE=/x.pem"),
+        ({"SSL_CERT_FILE": "/bundle.crt", "SSL_CERT_DIR": "/x"}, None),
+    ):
         with subprocess.Popen(
             sleeper, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PATH": "/usr/bin", **environment}
         ) as process:
             assert process.stdout and process.stdin
             process.stdout.readline()
-            assert _system_store.override_of(process.pid) == expected
+            assert _system_store.override_of(process.pid, store) == expected
             process.stdin.close()

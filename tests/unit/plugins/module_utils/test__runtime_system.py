@@ -1,0 +1,201 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The system store around a runtime: what is written, what makes a restart due, what comes and goes with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _plan, _system_store, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
+    CONTAINERD_2,
+    read_host_directory,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._node import Process
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Restart, Runtime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_system import SystemStoreRuntime
+from tests.lab import pki
+
+NAME = "harbor.test"
+CA = pki.make_ca("right")
+NEXT = pki.make_ca("next")
+PUBLIC = pki.make_ca("public")
+# It makes the bundle of what is there, and keeps the links of Debian's tool.
+TOOL = """#!/bin/sh
+cat {root}/public.pem {root}/anchors/*.crt > {root}/bundle.new 2>/dev/null
+mv {root}/bundle.new {root}/bundle.crt
+"""
+
+
+class Directory(Runtime):
+    """A runtime that reads a directory at every pull, with one process."""
+
+    name = "directory"
+    version, unit, client = "1", "directory.service", None
+
+    def __init__(self, root, started):
+        self.root = root
+        self.process = started and Process(os.getpid(), "d", ("d",), "/d", self.unit, started)
+
+    @classmethod
+    def observe(cls, socket, timeout):
+        raise NotImplementedError
+
+    def read(self, registry):
+        return read_host_directory(str(self.root / "certs.d"), registry, CONTAINERD_2)
+
+    def restart(self, changes=()):
+        return Restart(False, "never", {})
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    (tmp_path / "anchors").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "public.pem").write_text(PUBLIC.pem)
+    (tmp_path / "bundle.crt").write_text(PUBLIC.pem)
+    tool = tmp_path / "bin" / "tool"
+    tool.write_text(TOOL.format(root=tmp_path))
+    tool.chmod(0o755)
+    family = _system_store.Family("debian", str(tmp_path / "anchors"), ("tool",), (str(tmp_path),))
+    monkeypatch.setattr(_system_store, "FAMILIES", (family,))
+    monkeypatch.setattr(_system_store, "BUNDLES", (str(tmp_path / "bundle.crt"),))
+    monkeypatch.setattr(_system_store, "NOTE", str(tmp_path / "state" / "note.json"))
+    monkeypatch.setattr(_system_store, "_PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(_apply, "STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(_apply, "RECORD", str(tmp_path / "state" / "previous.json"))
+    # The process in these tests is pytest's own, in an environment that is not ours.
+    monkeypatch.setattr(_system_store, "override_of", lambda pid, store: None)
+    return tmp_path
+
+
+def look(node, cas, started=1000.0):
+    items = _trust.desired_from([{"host": NAME, "ca_pem": "".join(ca.pem for ca in cas)}])
+    return items, SystemStoreRuntime(Directory(node, started), {item.registry: item.pins for item in items})
+
+
+def present(node, *cas, started=1000.0):
+    items, runtime = look(node, cas, started)
+    return _plan.plan_present(items, [runtime.read(item.registry) for item in items], runtime)
+
+
+def absent(node, *cas, started=1000.0):
+    items = _trust.without_trust(look(node, cas)[0])
+    runtime = SystemStoreRuntime(Directory(node, started), {item.registry: item.pins for item in items})
+    return _plan.plan_absent(items, [runtime.read(item.registry) for item in items], runtime)
+
+
+def kinds(plan):
+    return [change.kind for change in plan.changes]
+
+
+def test_the_whole_life_of_a_ca_in_the_store(node):
+    plan = present(node, CA)
+    assert kinds(plan) == ["write", "store"] and plan.restart_after.due and plan.restart_after.pull_decides
+    assert f"no CA in {node}/bundle.crt" in plan.verdicts[0].reasons
+    _apply.apply(plan.changes)
+    assert CA.pem in (node / "bundle.crt").read_text()
+    same = present(node, CA)
+    assert not same.changed and same.verdicts[0].in_sync and same.restart_after.due
+    assert not same.verdicts[0].in_effect
+    restarted = present(node, CA, started=time.time() + 1)
+    assert restarted.verdicts[0].in_effect and not restarted.restart_after.due
+    gone = absent(node, CA)
+    assert kinds(gone) == ["remove", "store"] and gone.restart_after.due
+    assert "trusts what was removed" in gone.restart_after.why
+    _apply.apply(gone.changes)
+    assert (node / "bundle.crt").read_text() == PUBLIC.pem
+    assert not absent(node, CA).changed
+    _apply.bring_back(_apply.previous())
+    assert CA.pem in (node / "bundle.crt").read_text()
+
+
+def test_a_rotation_adds_one_and_takes_one_and_no_pull_can_decide(node):
+    _apply.apply(present(node, CA).changes)
+    later = time.time() + 1
+    both = present(node, CA, NEXT, started=later)
+    assert kinds(both) == ["write", "store"]
+    _apply.apply(both.changes)
+    only_next = present(node, NEXT, started=later)
+    assert kinds(only_next) == ["remove", "store"] and not only_next.restart_after.pull_decides
+    assert "not pinned" in only_next.verdicts[0].reasons[0]
+    _apply.apply(only_next.changes)
+    assert CA.pem not in (node / "bundle.crt").read_text()
+
+
+def test_what_somebody_else_put_there_is_left_to_them(node):
+    (node / "public.pem").write_text(PUBLIC.pem + CA.pem)
+    (node / "bundle.crt").write_text(PUBLIC.pem + CA.pem)
+    plan = present(node, CA)
+    assert not plan.changed and plan.verdicts[0].in_sync
+    assert not absent(node, CA).changed
+
+
+def test_a_run_that_was_killed_before_the_tool_is_made_good(node):
+    plan = present(node, CA)
+    _apply.apply(plan.changes[:1])
+    again = present(node, CA)
+    assert kinds(again) == ["store"]
+    assert any("is not in" in reason for reason in again.verdicts[0].reasons)
+
+
+def test_the_tool_rewriting_the_bundle_is_no_reason_to_restart(node):
+    _apply.apply(present(node, CA).changes)
+    young = time.time() + 1
+    assert not present(node, CA, started=young).restart_after.due
+    (node / "public.pem").write_text(PUBLIC.pem + NEXT.pem)
+    subprocess.run([str(node / "bin" / "tool")], check=True)  # as the hook of a package does
+    os.utime(node / "bundle.crt", (young + 9, young + 9))
+    assert not present(node, CA, started=young).restart_after.due
+    os.unlink(_system_store.NOTE)  # without the note the bundle's own time counts
+    assert present(node, CA, started=young).restart_after.due
+
+
+def test_a_pull_that_decided_is_remembered_for_that_process_only(node):
+    _apply.apply(present(node, CA).changes)
+    _items, runtime = look(node, [CA])
+    runtime.proved()
+    assert not present(node, CA).restart_after.due
+    assert present(node, CA, started=500.0).restart_after.due
+
+
+def test_a_tool_that_leaves_the_ca_out_is_an_error_and_all_is_back(node):
+    (node / "bin" / "tool").write_text(f"#!/bin/sh\ncat {node}/public.pem > {node}/bundle.crt\n")
+    plan = present(node, CA)
+    (node / "bin" / "tool").chmod(0o755)
+    with pytest.raises(TrustError) as caught:
+        _apply.apply(plan.changes)
+    assert caught.value.reason == "store_not_effective" and caught.value.next_step
+    assert os.listdir(node / "anchors") == []
+
+
+def test_a_ca_in_the_runtimes_directory_counts_as_well(node):
+    place = node / "certs.d" / NAME
+    place.mkdir(parents=True)
+    (place / "foreign.crt").write_text(NEXT.pem)
+    with pytest.raises(TrustError) as caught:
+        present(node, CA)
+    assert caught.value.reason == "extra_ca"
+    (place / "foreign.crt").rename(
+        place / "ca.crt"
+    )  # our own name: from the time before the store was chosen
+    plan = present(node, CA)
+    assert [change.path for change in plan.changes if change.kind == "remove"] == [str(place / "ca.crt")]
+    assert not plan.restart_after.pull_decides
+
+
+def test_without_a_daemon_no_restart_is_ever_due(node):
+    plan = present(node, CA, started=None)
+    assert kinds(plan) == ["write", "store"] and not plan.restart_after.due
+
+
+def test_a_process_that_reads_another_file_is_named(node, monkeypatch):
+    monkeypatch.setattr(_system_store, "override_of", lambda pid, store: "SSL_CERT_FILE=/x")
+    with pytest.raises(TrustError) as caught:
+        present(node, CA)
+    assert caught.value.reason == "store_overridden"
