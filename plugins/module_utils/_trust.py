@@ -170,6 +170,7 @@ def observe(request: Request) -> Observation:
 
 def _observe_offline(request: Request) -> Observation:
     found, why = _offline.detect(request.runtime)
+    found.inner.migrate_legacy = request.migrate_legacy
     if request.store == "system":
         _offline.check_for_tools()
         inner = SystemStoreRuntime(found.inner, {item.registry: item.pins for item in request.desired})
@@ -244,7 +245,7 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         with _apply.only_one():
             result["backup_file"] = _apply.apply(changes)
             restart = seen.runtime.settle(changes, restart)
-            result.update(_restart_fields(restart))
+            result.update(_restart_fields(restart, seen.runtime))
             result["registries"] = _judged_again(request, restart)
             restart = _decided(request, seen, restart, result) if pulling else restart
             _prove_change(request, seen, plan, restart, before, pulling, result)
@@ -290,7 +291,7 @@ def _take_back(check_mode: bool) -> dict[str, Any]:
     }
     if not check_mode and remembered and not edited:
         with _apply.only_one():
-            _apply.bring_back(back)
+            _apply.bring_back([found for found in remembered if found in back or found.step == "store"])
     return result
 
 

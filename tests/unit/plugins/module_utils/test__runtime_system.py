@@ -11,6 +11,7 @@ import time
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _plan, _system_store, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
     CONTAINERD_2,
@@ -36,10 +37,11 @@ class Directory(Runtime):
     """A runtime that reads a directory at every pull, with one process."""
 
     name = "directory"
-    version, unit, client = "1", "directory.service", None
 
     def __init__(self, root, started):
         self.root = root
+        self.version, self.unit = "1", "directory.service"
+        self.client = Cri("unix:///nowhere", 1)
         self.process = started and Process(os.getpid(), "d", ("d",), "/d", self.unit, started)
 
     @classmethod
@@ -111,7 +113,8 @@ def test_the_whole_life_of_a_ca_in_the_store(node):
     _apply.apply(gone.changes)
     assert (node / "bundle.crt").read_text() == PUBLIC.pem
     assert not absent(node, CA).changed
-    _apply.bring_back(_apply.previous())
+    back = _trust.take_back(False)
+    assert back["rolled_back"] and back["restart_due"]
     assert CA.pem in (node / "bundle.crt").read_text()
 
 
