@@ -10,9 +10,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _fleet_metrics, _fleet_page
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet import EXIT_CODES, PERSON, build
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_expiry import check_thresholds, worst
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_page import render
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_store import merge, read, to_json, write
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_summary import lines
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._unsafe import mark_unsafe
@@ -92,10 +92,14 @@ class ActionModule(ActionBase):
 
     def _write(self, options: dict[str, Any], document: dict[str, Any]) -> list[str]:
         """A report is no change of a node, so it is written in check mode too."""
-        renderers = {"json_file": to_json, "html_file": render}
+        renderers = {
+            "json_file": to_json,
+            "html_file": _fleet_page.render,
+            "metrics_file": _fleet_metrics.render,
+        }
         written = []
-        for option, rendered in renderers.items():
+        for option, render in renderers.items():
             if options[option]:
-                write(options[option], rendered(document))
+                write(options[option], render(document))
                 written.append(options[option])
         return written

@@ -40,10 +40,13 @@ def test_options_are_those_of_the_documentation() -> None:
 
 
 def test_the_report_is_written_in_check_mode_too(tmp_path: Path) -> None:
-    path = tmp_path / "fleet.json"
-    result = report(results=GOOD, json_file=str(path), playbook="audit", check_mode=True)
-    assert (result["changed"], result["failed"], result["files"]) == (False, False, [str(path)])
-    assert json.loads(path.read_text())["run"]["playbook"] == "audit"
+    paths = {f"{kind}_file": tmp_path / f"fleet.{kind}" for kind in ("json", "html", "metrics")}
+    options = {option: str(path) for option, path in paths.items()}
+    result = report(results=GOOD, playbook="audit", check_mode=True, **options)
+    assert (result["changed"], result["failed"], result["files"]) == (False, False, list(options.values()))
+    assert json.loads(paths["json_file"].read_text())["run"]["playbook"] == "audit"
+    assert paths["html_file"].read_text().startswith("<!DOCTYPE html>")
+    assert 'nodetrust_run_complete{playbook="audit"} 1' in paths["metrics_file"].read_text()
 
 
 @pytest.mark.parametrize(
