@@ -8,18 +8,32 @@ file upstream that it follows. The core under test is the real one.
 
 from __future__ import annotations
 
+import glob
+import importlib
 import os
 import shutil
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _node, _rancher, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _apply,
+    _containerd,
+    _node,
+    _rancher,
+    _runtime_k0s,
+    _runtime_microk8s,
+    _trust,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from tests.lab import pki
+
+# Not by an import statement: the oldest Python that mypy checks for doesn't have it.
+tomllib: Any = importlib.import_module("tomllib")
 
 CA = pki.make_ca("right")
 WRONG = pki.make_ca("wrong")
@@ -177,3 +191,119 @@ class RancherNode(WrappedNode):
         if tls.get("insecure_skip_verify"):
             lines.append("skip_verify = true")
         return lines
+
+
+class K0sNode(WrappedNode):
+    """A k0s worker; `containerd` is the major version that it brings, which changed with k0s 1.36."""
+
+    def __init__(self, root: Path, monkeypatch, containerd: int) -> None:
+        super().__init__(root, monkeypatch)
+        self.major = containerd
+        self.version = "2.2.1" if containerd == 2 else "1.7.27"
+        self.config = root / "etc" / "containerd.toml"
+        self.drop_ins = root / "etc" / "containerd.d"
+        self.certs_d = self.drop_ins / "certs.d"
+        self.merged = root / "run" / "containerd-cri.toml"
+        self.managed = True
+        self.running: str | None = None
+        monkeypatch.setattr(_runtime_k0s, "CONFIG", str(self.config))
+        monkeypatch.setattr(_runtime_k0s, "DROP_INS", str(self.drop_ins))
+        monkeypatch.setattr(_runtime_k0s, "SOCKET", self.socket)
+        monkeypatch.setattr(_runtime_k0s.K0sRuntime, "sockets", (self.socket,))
+        monkeypatch.setattr(_containerd, "dump_config", lambda _binary, path: self._dump(path))
+        monkeypatch.setattr(Cri, "status_config", lambda _cri: self._status())
+        self.drop_ins.mkdir(parents=True)
+        self.merged.parent.mkdir()
+        self.start()
+
+    def start(self) -> None:
+        """A start of containerd by k0s, after pkg/component/worker/containerd/component.go and configurer.go."""
+        time.sleep(_UNTIL_LATER)
+        imports = self.drop_ins / "*.toml" if self.major == 2 else self.merged
+        if self.managed:
+            version = 3 if self.major == 2 else 2
+            text = f'# k0s_managed=true\n# placeholder\nversion = {version}\nimports = ["{imports}"]\n'
+            if not self.config.exists() or self.major == 1:
+                self.config.write_text(text, encoding="utf-8")
+        if self.major == 1:
+            # k0s merges what speaks of the CRI plugin into defaults of its own, at each start.
+            merged: dict = {
+                "version": 2,
+                "plugins": {"io.containerd.grpc.v1.cri": {"sandbox_image": "pause"}},
+            }
+            for file in sorted(self.drop_ins.glob("*.toml")):
+                merged = _deep_merge(merged, _toml(file))
+            registry = merged["plugins"]["io.containerd.grpc.v1.cri"].get("registry", {})
+            path = f'config_path = "{registry.get("config_path", "")}"\n'
+            table = '[plugins."io.containerd.grpc.v1.cri".registry]\n'
+            self.merged.write_text(f"version = 2\n{table}{path}", encoding="utf-8")
+        time.sleep(_UNTIL_LATER)
+        self.processes = []
+        options = [f"--address={self.socket}", f"--config={self.config}"]
+        self.process("containerd", "k0sworker.service", "/var/lib/k0s/bin/containerd", *options)
+        self.running = _section(self._dump(str(self.config))).get("registry", {}).get("config_path", "")
+
+    def _dump(self, path: str) -> dict:
+        """What containerd's own parser sees: drop-ins are merged on 2.x, and replace a plugin on 1.x."""
+        seen = _toml(Path(path))
+        for pattern in seen.get("imports", []):
+            for file in sorted(glob.glob(pattern)):
+                seen = _deep_merge(seen, _toml(Path(file)))
+        return seen
+
+    def _status(self) -> dict | None:
+        return {"registry": {"configPath": self.running}} if self.major == 1 else None
+
+
+class MicroK8sNode(WrappedNode):
+    """MicroK8s with its data directory, which `current` is a link to."""
+
+    def __init__(self, root: Path, monkeypatch, template: str | None = None) -> None:
+        super().__init__(root, monkeypatch)
+        self.revision = root / "snap" / "7234"
+        self.args = self.revision / "args"
+        self.certs_d = self.args / "certs.d"
+        self.certs_d.mkdir(parents=True)
+        current = root / "snap" / "current"
+        current.symlink_to("7234")
+        monkeypatch.setattr(_runtime_microk8s, "DATA", str(current))
+        monkeypatch.setattr(_runtime_microk8s.MicroK8sRuntime, "sockets", (self.socket,))
+        place = (
+            '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "${SNAP_DATA}/args/certs.d"\n'
+        )
+        self.write(
+            self.args / "containerd-template.toml",
+            template if template is not None else f"version = 2\n{place}",
+        )
+        self.start()
+
+    def start(self) -> None:
+        """A start, after microk8s-resources/wrappers/run-containerd-with-args: first the process, then its file."""
+        self.processes = []
+        config = self.args / "containerd.toml"
+        options = ["--config", str(config), "--address", self.socket]
+        self.process("containerd", "snap.microk8s.daemon-containerd.service", "containerd", *options)
+        time.sleep(_UNTIL_LATER)
+        template = (self.args / "containerd-template.toml").read_text(encoding="utf-8")
+        config.write_text(template.replace("${SNAP_DATA}", str(self.revision)), encoding="utf-8")
+
+
+def _toml(path: Path) -> dict:
+    data: dict = tomllib.loads(path.read_text(encoding="utf-8"))
+    return data
+
+
+def _deep_merge(below: dict, above: dict) -> dict:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _deep_merge(merged[key], value) if both else value
+    return merged
+
+
+def _section(dump: dict) -> dict:
+    plugins = dump.get("plugins", {})
+    section: dict = (
+        plugins.get("io.containerd.cri.v1.images") or plugins.get("io.containerd.grpc.v1.cri") or {}
+    )
+    return section
