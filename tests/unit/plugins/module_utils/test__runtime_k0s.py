@@ -19,7 +19,8 @@ OLD = '[plugins."io.containerd.grpc.v1.cri".registry]\n'
 def k0s(request, tmp_path, monkeypatch):
     made = K0sNode(tmp_path, monkeypatch, request.param)
     # k0s sees a new drop-in and restarts containerd while we wait for it.
-    monkeypatch.setattr(_runtime_k0s, "sleep", lambda _seconds: made.start())
+    looks = iter(range(99))
+    monkeypatch.setattr(_runtime_k0s, "sleep", lambda _seconds: made.start() if next(looks) == 2 else None)
     yield made
     made.close()
 
@@ -69,6 +70,12 @@ def test_a_restart_that_does_not_come_is_due(k0s, monkeypatch):
     assert not again["changed"] and again["restart_due"]
     k0s.start()
     assert verdict(k0s.check(HOST)) == (True, True, False)
+
+
+def test_only_containerd_1_tells_what_it_runs_with(k0s):
+    k0s.present(HOST)
+    k0s.write(k0s.drop_ins / "debug.toml", "[debug]\nlevel = 'info'\n")
+    assert k0s.check(HOST)["restart_due"] == (k0s.major == 2)
 
 
 def test_later_files_are_live(k0s):

@@ -225,6 +225,8 @@ def test_a_release_that_writes_what_containerd_refuses_is_named(k3s):
     assert verdict(result) == (False, False, False)
     assert "containerd 1.x ignores it" in " ".join(result["registries"][0]["reasons"])
     refused(k3s, "not_generated", "no [host] table", "upgrade k3s")
+    k3s.write(k3s.registries, k3s.registries.read_text() + "# later\n")
+    assert not k3s.check(HOST)["restart_due"], "a new start would write the same"
     k3s.version = "2.1.4-k3s1"
     assert verdict(k3s.check(HOST)) == (True, True, False), "containerd 2 reads it"
 
