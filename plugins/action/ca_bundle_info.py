@@ -4,23 +4,21 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import MAX_PEM_BYTES
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._bundle import check_registries
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._ca_file import missing
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._served import look, warnings_of
+from ansible_collections.nodetrust.harbor.plugins.module_utils._served import look, warnings_of
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._rotation import check_with_rotation, notes_of
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._user_files import UserFiles
 
 ARGUMENT_SPEC = {
     # The entries are checked by the core, which reports all problems at once and with a next step.
     "registries": {"type": "raw", "required": True},
+    "rotation": {"type": "raw", "default": {}},
+    "only_new": {"type": "bool", "default": False},
     "check_served": {"type": "bool", "default": False},
 }
 
@@ -36,11 +34,14 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _valid, options = self.validate_argument_spec(ARGUMENT_SPEC)
         now = datetime.now(timezone.utc)
+        result.update(changed=False, checked_at=f"{now:%Y-%m-%dT%H:%M:%SZ}")
         try:
-            registries = check_registries(options["registries"], self._find_ca_file, now, self._read_secret)
+            registries, turns = check_with_rotation(
+                options["registries"], options["rotation"], UserFiles(self), now, options["only_new"]
+            )
         except TrustError as exc:
-            return {**result, "changed": False, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
-        warnings: list[str] = []
+            return {**result, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
+        warnings = notes_of(turns)
         reports = []
         for registry in registries:
             report = registry.to_dict()
@@ -50,39 +51,9 @@ class ActionModule(ActionBase):
                 report["served"] = served.to_dict()
                 warnings += warnings_of(registry.host, served, registry.certificates, now)
             reports.append(report)
-        return {**result, "changed": False, "registries": reports, "warnings": warnings}
-
-    def _find_ca_file(self, path: str) -> str:
-        """Where Ansible looks for files, then the directory in which the command was typed.
-
-        The second matters for the playbooks of this collection: their own directory is not the user's.
-        """
-        try:
-            return str(self._find_needle("files", path))
-        except AnsibleError:
-            in_cwd = os.path.abspath(os.path.expanduser(path))
-            if os.path.lexists(in_cwd):
-                return in_cwd
-            relative = path[:1] not in ("/", "~")
-            searched = [*self._task.get_search_path(), os.getcwd()] if relative else None
-            raise missing(path, searched) from None
-
-    def _read_secret(self, path: str) -> bytes:
-        """A key file, decrypted if it lies in an Ansible vault."""
-        try:
-            real = self._loader.get_real_file(path, decrypt=True)
-            try:
-                with open(real, "rb") as stream:
-                    return stream.read(MAX_PEM_BYTES)
-            finally:
-                self._loader.cleanup_tmp_file(real)
-        except (AnsibleError, OSError) as error:
-            raise TrustError(
-                "The file with the client's key can't be read.",
-                reason="client_key_unreadable",
-                path=path,
-                found=getattr(error, "strerror", None) or "Ansible can't open or decrypt it",
-                expected="a file that the user who runs Ansible may read; in a vault, with the vault's password given",
-                next_step=f"Look at it with ls -l {shlex.quote(path)}; for a vault add --ask-vault-pass or "
-                "--vault-password-file",
-            ) from None
+        return {
+            **result,
+            "registries": reports,
+            "rotation": [turn.to_dict() for turn in turns],
+            "warnings": warnings,
+        }

@@ -13,6 +13,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _fleet_metrics, _fleet_page
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet import EXIT_CODES, PERSON, build
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_expiry import check_thresholds, worst
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_hosts import results_of
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_store import merge, read, to_json, write
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_summary import lines
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._unsafe import mark_unsafe
@@ -20,6 +21,7 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._unsafe import ma
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     # Not elements: dict, for 5,000 results would be copied and converted one by one.
     "results": {"type": "raw"},
+    "hosts": {"type": "list", "elements": "str"},
     "documents": {"type": "list", "elements": "path"},
     "registries": {"type": "list", "elements": "dict", "default": []},
     "playbook": {"type": "str", "default": ""},
@@ -47,9 +49,12 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _valid, options = self.validate_argument_spec(
             ARGUMENT_SPEC,
-            mutually_exclusive=[("results", "documents")],
-            required_one_of=[("results", "documents")],
+            mutually_exclusive=[("results", "hosts", "documents")],
+            required_one_of=[("results", "hosts", "documents")],
         )
+        if options["hosts"] is not None:
+            hostvars = (task_vars or {}).get("hostvars", {})
+            options["results"] = results_of(options["hosts"], hostvars, bool(self._task.check_mode))
         result["changed"] = False
         try:
             document = self._document(options, datetime.now(timezone.utc))

@@ -76,8 +76,10 @@ class ActionModule(ClusterAction):
         try:
             marks = marks_from(options)
             if hosts is not None:
-                options["nodes"] = items_from_hosts(hosts, hostvars)
-                limit_losses(options["nodes"], options["uncertify_at_most"])
+                options["nodes"] = items_from_hosts(hosts, hostvars, options["state"])
+                if options["state"] == CERTIFIED:
+                    nodes = sum("cluster_node" in hostvars[host] for host in hosts)
+                    limit_losses(options["nodes"], nodes, options["uncertify_at_most"])
             for context, wishes in wishes_from(options, datetime.now(timezone.utc)).items():
                 self._certify(options, context, wishes, marks, report)
         except TrustError as exc:

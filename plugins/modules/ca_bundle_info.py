@@ -95,6 +95,17 @@ options:
           - Image in this registry that nodes pull as the proof, with a tag or a digest.
           - The registry in front may be left out.
         type: str
+  rotation:
+    description:
+      - A CA that replaces another, with C(hosts), the registries it is for, C(ca_file) or C(ca_pem), and
+        C(fingerprints). The bundles of those registries then hold the old CA, which may have expired, and the new one.
+    type: dict
+    default: {}
+  only_new:
+    description:
+      - With O(rotation), leave the old CA out of the bundles.
+    type: bool
+    default: false
   check_served:
     description:
       - Also ask each registry, from the controller, for the certificate that it serves, and compare that with the
@@ -220,6 +231,33 @@ registries:
         certificate:
           description: The served certificate, with the keys of RV(registries[].certificates). Null if not reachable.
           type: dict
+rotation:
+  description: For each registry of O(rotation) what it means.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host:
+      description: The registry.
+      type: str
+    ca_pem:
+      description: The new bundle by itself.
+      type: str
+    fingerprints:
+      description: Its fingerprints.
+      type: list
+      elements: str
+    to_remove:
+      description: The fingerprints of the CAs that go at the end. Empty if the rotation is over.
+      type: list
+      elements: str
+    proof_image:
+      description: As in RV(registries[].proof_image).
+      type: str
+checked_at:
+  description: When it was checked, by the controller's clock, in UTC.
+  returned: always
+  type: str
 errors:
   description: Every problem that was found, in all entries.
   returned: failure

@@ -35,8 +35,14 @@ options:
         C(failed) are booleans.
       - C(action) is V(audit) if nothing was to be changed, also by a module in check mode.
       - C(cluster), C(groups), C(labels) and C(seconds) are optional.
-      - Either this or O(documents).
+      - Either this, O(hosts) or O(documents).
     type: raw
+  hosts:
+    description:
+      - The hosts of the run, for playbooks of this collection. Their results are what the role has left in
+        C(harbor_ca_result), and where nothing was done what M(nodetrust.harbor.node_audit) has found.
+    type: list
+    elements: str
   documents:
     description:
       - Fleet documents that this module has written before, as paths on the controller. Several become one, such as

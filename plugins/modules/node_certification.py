@@ -77,14 +77,16 @@ options:
     description:
       - Hosts of the inventory plugin P(nodetrust.harbor.cluster_nodes#inventory), for which the role
         C(nodetrust.harbor.harbor_ca) has left its outcome in C(harbor_ca_result) in this run.
-      - A proof that succeeded certifies. A pull that was refused because of the certificate takes the certificate away.
+      - A proof that succeeded certifies. A pull that was refused because of the certificate takes the certificate away,
+        and so does C(drifted) in the outcome, for drift that could not be corrected.
       - Whatever else went wrong says nothing about the node's trust, and changes nothing. Hosts that are no nodes of a
         cluster, or have no outcome, are left out.
+      - With another O(state) than V(certified) the outcome does not matter, and all nodes get that state.
     type: list
     elements: str
   uncertify_at_most:
     description:
-      - With O(hosts), the percentage of nodes that may lose their certificate in one call. If it would be more, and
+      - With O(hosts), the percentage of them that may lose their certificate in one call. If it would be more, and
         more than one node, nothing is changed and the task fails, for then the registry is likely at fault. Tainting
         a whole cluster would not help.
     type: int

@@ -30,7 +30,7 @@ def _read_plain(path: str) -> bytes:
 class InvalidRegistries(TrustError):
     """The list of registries cannot be used; `errors` holds every problem found in it."""
 
-    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, errors: Sequence[dict[str, Any]], what: str = "The list of registries") -> None:
         self.errors = list(errors)
         count = len(self.errors)
         head = f"{count} problems" if count > 1 else "1 problem"
@@ -39,7 +39,7 @@ class InvalidRegistries(TrustError):
             for number, error in enumerate(self.errors, 1)
         ]
         super().__init__(
-            "\n".join([f"The list of registries has {head}. No node was touched.", *lines]),
+            "\n".join([f"{what} has {head}. No node was touched.", *lines]),
             reason="invalid_registries",
         )
 
@@ -52,6 +52,7 @@ def check_registries(
     find_file: Callable[[str], str] = str,
     now: datetime | None = None,
     read_secret: Callable[[str], bytes] = _read_plain,
+    ending: frozenset[str] = frozenset(),
 ) -> list[CheckedRegistry]:
     """The registries of a user's list, or `InvalidRegistries` with all that is wrong in it.
 
@@ -60,6 +61,7 @@ def check_registries(
         find_file: gives the path to read for a `ca_file`; may raise `TrustError`.
         now: the moment at which the certificates must be valid.
         read_secret: gives the content of a key file, which may lie in a vault; may raise `TrustError`.
+        ending: registries whose CA is being replaced; that one may have expired.
     """
     if not HAS_CRYPTOGRAPHY:
         raise TrustError(
@@ -78,7 +80,7 @@ def check_registries(
     first_entry: dict[str, int] = {}
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of {len(entries)}"
-        check = Entry(entry, find_file, now, read_secret)
+        check = Entry(entry, find_file, now, read_secret, ending)
         result = check.run()
         if check.host in first_entry:
             check.errors.append(_twice(check.host, first_entry[check.host]))

@@ -67,40 +67,47 @@ def wishes_from(options: dict[str, Any], now: datetime) -> dict[str | None, list
     return wishes
 
 
-def items_from_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+def items_from_hosts(
+    hosts: Iterable[str], hostvars: Mapping[str, Any], state: str = CERTIFIED
+) -> list[dict[str, Any]]:
     """The nodes behind hosts, as the inventory plugin described them and the role left its outcome.
 
-    Only a pull that was refused for its trust takes a certificate away. When the registry is down, or the
-    run stopped for another reason, nothing is known about a node's trust and it keeps what it has.
+    Only a pull that was refused for its trust takes a certificate away, and drift that a run has seen and could not
+    correct. When the registry is down, or the run stopped for another reason, nothing is known about a node's
+    trust and it keeps what it has. Another state than certified is not judged: it is for all hosts.
     """
     items: list[dict[str, Any]] = []
     for host in hosts:
         known = hostvars[host]
         node, result = known.get("cluster_node"), known.get("harbor_ca_result")
-        if not node or not result:
+        if not node or (state == CERTIFIED and not result):
             continue
         item = {"name": node["name"], "context": node["cluster"], "uid": node["uid"]}
         if item["context"] == IN_CLUSTER:
             item["context"] = None
-        if result.get("ok") and result.get("proof") == "proven":
+        if state != CERTIFIED:
+            items.append({**item, "state": state, "why": "its trust is removed"})
+        elif result.get("ok") and result.get("proof") == "proven":
             registries = [
                 {"host": registry["registry"], "fingerprints": list(registry["expected_fingerprints"])}
                 for registry in result.get("registries") or []
             ]
             items.append({**item, "state": CERTIFIED, "registries": registries})
         elif any(pull.get("reason") in TRUST | FILES for pull in result.get("pulls") or []):
-            items.append({**item, "state": UNCERTIFIED})
+            items.append({**item, "state": UNCERTIFIED, "why": "its pull was refused"})
+        elif result.get("drifted"):
+            items.append({**item, "state": UNCERTIFIED, "why": "it drifted and could not be corrected"})
     return items
 
 
-def limit_losses(items: list[dict[str, Any]], at_most: int) -> None:
+def limit_losses(items: list[dict[str, Any]], nodes: int, at_most: int) -> None:
     """Refuse to take away so many certificates at once that the registry must be at fault."""
     lost = [item["name"] for item in items if item["state"] == UNCERTIFIED]
-    if len(lost) > 1 and len(lost) * 100 > at_most * len(items):
+    if len(lost) > 1 and len(lost) * 100 > at_most * nodes:
         raise InvalidRequest(
             "So many nodes lost their proof in one run that the registry is more likely at fault than they.",
             reason="too_many_lost",
-            found=f"{len(lost)} of {len(items)} nodes: {', '.join(lost[:10])}",
+            found=f"{len(lost)} of {nodes} nodes: {', '.join(lost[:10])}",
             expected=f"at most {at_most} percent",
             next_step="look at the certificate that the registry serves; raise uncertify_at_most if it is right",
         )
@@ -114,7 +121,7 @@ def said_of_hosts(
     problem: str,
 ) -> dict[str, dict[str, Any]]:
     """For each host whether its node is certified now, why, and whether that should have been otherwise."""
-    wished = {(item["context"], item["name"]): item["state"] for item in items}
+    wished = {(item["context"], item["name"]): item for item in items}
     said = {}
     for host in hosts:
         node = hostvars[host].get("cluster_node")
@@ -122,9 +129,10 @@ def said_of_hosts(
             said[host] = _said(None, "no node of a cluster, as far as the inventory knows")
             continue
         context = None if node["cluster"] == IN_CLUSTER else node["cluster"]
-        state = wished.get((context, node["name"]))
+        item = wished.get((context, node["name"]), {})
+        state = item.get("state")
         before = node.get("certification", {}).get("state") == CERTIFIED
-        failure = next((item["msg"] for item in report.failed if item["name"] == node["name"]), problem)
+        failure = next((one["msg"] for one in report.failed if one["name"] == node["name"]), problem)
         if state is None:
             said[host] = _said(before, "as before: this run neither proved nor disproved its trust")
         elif failure:
@@ -134,7 +142,7 @@ def said_of_hosts(
         elif state == CERTIFIED:
             said[host] = _said(True, "proved by a pull")
         else:
-            said[host] = _said(False, "its pull was refused")
+            said[host] = _said(False, item["why"])
     return said
 
 

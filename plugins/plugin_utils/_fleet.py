@@ -133,10 +133,18 @@ def _registries(bundles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         item = merged.setdefault(
             host, {"registry": host, "expected_fingerprints": [], "certificates": [], "served": None}
         )
-        known = {*item["expected_fingerprints"], *texts(bundle.get("fingerprints"))}
+        known = {
+            *item["expected_fingerprints"],
+            *texts(bundle.get("fingerprints")),
+            *texts(bundle.get("extra_ca_fingerprints")),
+        }
         item["expected_fingerprints"] = sorted(known)
         have = {certificate["fingerprint"] for certificate in item["certificates"]}
-        given = [_certificate(mapping(one)) for one in bundle.get("certificates") or []]
+        given = [
+            _certificate(mapping(one))
+            for key in ("certificates", "extra_certificates")
+            for one in bundle.get(key) or []
+        ]
         item["certificates"] += [one for one in given if one["fingerprint"] not in have]
         item["served"] = _served(mapping(bundle.get("served"))) or item["served"]
     return list(merged.values())

@@ -14,7 +14,13 @@ from typing import Any
 
 from tests.lab.verify import nodes
 
-ADDRESSES = {"node1": "10.89.77.11", "node2": "10.89.77.12", "node3": "10.89.77.13", "node4": "10.89.77.14"}
+ADDRESSES = {
+    "harbor": "10.89.77.10",
+    "node1": "10.89.77.11",
+    "node2": "10.89.77.12",
+    "node3": "10.89.77.13",
+    "node4": "10.89.77.14",
+}
 SHIM = "/run/lab-shim"
 
 _FIRST_DAY = """

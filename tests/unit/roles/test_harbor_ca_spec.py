@@ -17,7 +17,19 @@ PLAYBOOKS = ROOT / "playbooks"
 # Variables of the playbook, described in its head; the role knows nothing of them.
 PLAYBOOK_VARIABLES = {
     f"harbor_ca_{name}"
-    for name in ("nodes", "serial", "result_file", "certify", "label", "taint", "condition")
+    for name in (
+        *("nodes", "serial", "result_file", "certify", "label", "taint", "condition"),
+        *("report_file", "report_html", "metrics_file", "warning_days", "error_days", "run_id"),
+        *(
+            "fail_on",
+            "lock_file",
+            "to_correct",
+            "rotation_phase",
+            "rotation_wait",
+            "certificate",
+            "keep_record",
+        ),
+    )
 }
 NOT_VARIABLES = {"harbor_ca"}  # the role's own name
 

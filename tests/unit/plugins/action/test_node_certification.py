@@ -342,6 +342,38 @@ class TestHosts:
         assert lab.api.count("PATCH", ".*") == 0
         assert len(self.run(lab, hostvars, uncertify_at_most=100)["changes"]) == 3
 
+    def test_drift_that_stays_takes_the_certificate_although_nothing_was_pulled(self, lab: Lab) -> None:
+        lab.api.store.add(*(make_node(name) for name in "abcd"))
+        lab.certify(*"abcd")
+        hostvars = {"a": outcome("a", ok=False, proof="none", drifted=True)}
+        hostvars["b"] = outcome("b", ok=False, proof="none", drifted=False)
+        # The rest of the fleet had nothing to be corrected, so it has no outcome.
+        hostvars |= {name: {"cluster_node": outcome(name)["cluster_node"]} for name in "cd"}
+        result = self.run(lab, hostvars)
+        assert [(item["name"], item["state"]) for item in result["changes"]] == [("a", "uncertified")]
+        assert "could not be corrected" in result["hosts"]["a"]["why"]
+        assert (lab.label("a"), lab.taints("a")) == (None, ["nodetrust.harbor/unproven"])
+        assert not result["hosts"]["b"]["failed"] and result["hosts"]["c"]["certified"]
+
+    def test_a_few_lost_nodes_are_measured_against_the_whole_fleet(self, lab: Lab) -> None:
+        lab.api.store.add(*(make_node(name) for name in "abcde"))
+        hostvars = {name: refused(name, "expired") for name in "ab"}
+        hostvars |= {name: {"cluster_node": outcome(name)["cluster_node"]} for name in "cde"}
+        assert [item["state"] for item in self.run(lab, hostvars)["changes"]] == ["uncertified"] * 2
+
+    @pytest.mark.parametrize(
+        ("state", "taints"), [("absent", []), ("uncertified", ["nodetrust.harbor/unproven"])]
+    )
+    def test_another_state_is_for_all_hosts_with_or_without_an_outcome(
+        self, lab: Lab, state: str, taints: list[str]
+    ) -> None:
+        lab.api.store.add(*(make_node(name) for name in "ab"))
+        lab.certify(*"ab")
+        hostvars = {"a": outcome("a"), "b": {"cluster_node": outcome("b")["cluster_node"]}, "static": {}}
+        result = self.run(lab, hostvars, state=state)
+        assert [(item["name"], item["state"]) for item in result["changes"]] == [("a", state), ("b", state)]
+        assert [(lab.label(name), lab.taints(name)) for name in "ab"] == [(None, taints)] * 2
+
     def test_one_of_nodes_and_hosts(self, lab: Lab) -> None:
         for options in ({}, {"nodes": [{"name": "a"}], "hosts": ["a"]}):
             with pytest.raises(AnsibleError, match="nodes"):

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _served
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _served
 from tests.lab import pki
 from tests.unit.plugins.plugin_utils.tls_server import serving
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ask a registry which certificate it serves, and whether the given CA bundle leads to it.
 
-**PRIVATE** to the collection. Controller only, standard library `ssl`.
+**PRIVATE** to the collection. Runs on the controller and on nodes, standard library `ssl`.
 
 This is evidence, never the proof: nodes may reach another server under the same name. So nothing here fails;
 what looks wrong becomes a warning.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -32,6 +33,8 @@ _EXPIRED = 10
 _NOT_YET_VALID = 9
 _NO_PATH_TO_CA = {2, 18, 19, 20, 21}
 _WRONG_NAME = {62, 64}
+# ssl.VERIFY_X509_PARTIAL_CHAIN, which has no name before Python 3.10.
+_PARTIAL_CHAIN = 0x80000
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,17 @@ def look(
     )
 
 
+def look_until(registries: dict[str, str], wait: float = 0.0, every: float = 2.0) -> dict[str, Served]:
+    """Look at registries, each with its bundle, and again until each bundle verifies or the time is over."""
+    deadline = time.monotonic() + wait
+    seen = {name: look(name, ca_pem) for name, ca_pem in registries.items()}
+    while not all(served.trusted for served in seen.values()) and time.monotonic() < deadline:
+        time.sleep(min(every, max(0.0, deadline - time.monotonic())))
+        again = {name: look(name, registries[name]) for name, served in seen.items() if not served.trusted}
+        seen.update(again)
+    return seen
+
+
 def warnings_of(
     registry: str, served: Served, cas: Sequence[CertificateFacts], now: datetime | None = None
 ) -> list[str]:
@@ -145,7 +159,7 @@ def _context(ca_pem: str | None = None, check_name: bool = False) -> ssl.SSLCont
     else:
         context.load_verify_locations(cadata=ca_pem)
         # Go takes every certificate of the bundle as an anchor, self-signed or not.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags |= _PARTIAL_CHAIN
     return context
 
 

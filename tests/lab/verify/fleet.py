@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of the playbooks for a whole fleet share: a run, what it said, and the report that it wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lab.verify import nodes
+
+LOCK = nodes.RUN / "run.lock"
+REPORT = nodes.RUN / "fleet.json"
+METRICS = nodes.RUN / "fleet.prom"
+# A node that was switched off: nothing listens at that port of the controller.
+GONE = {"nodes": {"hosts": {"gone": {"ansible_host": "10.89.77.1", "ansible_port": 1}}}}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended."""
+
+    code: int
+    said: str
+    document: dict[str, Any]
+    metrics: str
+
+    @property
+    def status(self) -> str:
+        return str(self.document["status"])
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        return {node["node"]: node for node in self.document["nodes"]}
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: node["state"] for name, node in self.nodes.items()}
+
+
+def run(playbook: str, *flags: str, gone: bool = False, **variables: Any) -> Run:
+    """Run one of the fleet's playbooks on all nodes of the scenario, with one that is gone or without."""
+    for file in (REPORT, METRICS):
+        file.unlink(missing_ok=True)
+    if gone:
+        inventory = nodes.RUN / "gone.json"
+        inventory.write_text(json.dumps(GONE))
+        flags = (*flags, "-i", str(inventory))
+    given = {
+        "harbor_ca_nodes": "nodes",
+        "harbor_ca_lock_file": str(LOCK),
+        "harbor_ca_report_file": str(REPORT),
+        "harbor_ca_metrics_file": str(METRICS),
+        **variables,
+    }
+    # Molecule sends what -vvv says to standard error.
+    done = nodes.playbook(playbook, given, *flags, ANSIBLE_VERBOSE_TO_STDERR="false")
+    return Run(
+        done.returncode,
+        done.stdout + done.stderr,
+        json.loads(REPORT.read_text()) if REPORT.exists() else {},
+        METRICS.read_text() if METRICS.exists() else "",
+    )
