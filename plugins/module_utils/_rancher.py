@@ -10,20 +10,16 @@ is read at every pull (runtime-facts §12).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
-    CERT_FILE,
-    KEY_FILE,
     FoundPair,
     read_pair,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._generated import Generated
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
     CA_FILE,
     HostDirectory,
@@ -31,15 +27,16 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     take_file,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._rancher_files import RancherFiles
 from ansible_collections.nodetrust.harbor.plugins.module_utils._registries_yaml import (
     CA,
     CERT,
     KEY,
-    RegistriesYaml,
     Setting,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Change,
+    Client,
     Desired,
     Restart,
     Runtime,
@@ -49,11 +46,6 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
 )
 
 SOCKET = "/run/k3s/containerd/containerd.sock"
-# Beside registries.yaml: kept with the rest of /etc, read by nobody else, and not under the data
-# directory, which k3s wipes and fills again.
-OWN_DIRECTORY = "nodetrust.harbor"
-
-_PRIVATE_REGISTRY = re.compile(r"^[\"']?private-registry[\"']?[ ]*:[ ]+[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
 class Rancher(Runtime):
@@ -66,24 +58,21 @@ class Rancher(Runtime):
     data_dir: ClassVar[str]
     process_names: ClassVar[tuple[str, ...]]
 
-    process: _node.Process
-
-    def __init__(self, process: _node.Process, containerd: _node.Process | None, cri: Cri) -> None:
+    def __init__(
+        self, process: _node.Process | None, containerd: _node.Process | None, cri: Client, version: str
+    ) -> None:
         self.client = cri
+        self.version = version
         self.process = process
         self.is_server = _is_server(process)
-        self.unit = process.unit or self.default_unit(self.is_server)
+        self.unit = (process.unit if process else None) or self.default_unit(self.is_server)
         self.cri_error: TrustError | None = None
-        self.version = ""
-        try:
-            self.version = cri.version()["runtime_version"]
-        except TrustError as exc:
-            self.cri_error = exc
-        self.registries = RegistriesYaml(self.registries_file())
-        self.configured = self.registries.files()
+        # The registries that somebody wants to know about: a restart for others is not ours to make.
+        self.asked: set[str] = set()
         config = containerd.option("--config", "-c") if containerd else None
         default = os.path.join(self.data_dir, "agent/etc/containerd/config.toml")
-        self.generated = Generated(config or default, 2 if self.version.lstrip("v").startswith("2.") else 1)
+        major = 2 if version.lstrip("v").startswith("2.") else 1
+        self.files = RancherFiles(self.config_dir, config or default, major)
 
     @classmethod
     def default_unit(cls, server: bool) -> str:
@@ -116,27 +105,25 @@ class Rancher(Runtime):
                 "tells why it stopped; then run again",
             )
         children = [child for child in _node.processes("containerd") if child.unit == process.unit]
-        return cls(process, children[0] if children else None, Cri(f"unix://{socket}", timeout))
-
-    def registries_file(self) -> str:
-        """registries.yaml, or what the private-registry option in config.yaml names instead."""
-        drop_ins = os.path.join(self.config_dir, "config.yaml.d")
-        files = [os.path.join(self.config_dir, "config.yaml")]
-        files += [
-            os.path.join(drop_ins, name) for name in _node.list_directory(drop_ins) if name.endswith(".yaml")
-        ]
-        found = os.path.join(self.config_dir, "registries.yaml")
-        for path in files:
-            text = (_node.read_state(path).content or b"").decode("utf-8", "replace")
-            for match in _PRIVATE_REGISTRY.finditer(text):
-                found = match.group(1)
+        cri, version, error = Cri(f"unix://{socket}", timeout), "", None
+        try:
+            version = cri.version()["runtime_version"]
+        except TrustError as exc:
+            error = exc
+        found = cls(process, children[0] if children else None, cri, version)
+        found.cri_error = error
         return found
+
+    @classmethod
+    def offline(cls) -> Rancher:
+        # Both files are read at the first start, so a node of this image is born trusting.
+        return cls(None, None, Cri(f"unix://{cls.sockets[0]}", 1), "")
 
     def facts(self) -> dict[str, Any]:
         return {
             **super().facts(),
-            "config_file": self.registries.path,
-            "config_path": self.generated.certs_dir,
+            "config_file": self.files.registries.path,
+            "config_path": self.files.generated.certs_dir,
             "is_server": self.is_server,
         }
 
@@ -153,62 +140,49 @@ class Rancher(Runtime):
 
     # What is there
 
-    @property
-    def own_root(self) -> str:
-        return os.path.join(os.path.dirname(self.registries.path), OWN_DIRECTORY)
-
-    def own_directory(self, name: str) -> str:
-        return os.path.join(self.own_root, name)
-
-    def own_file(self, name: str, key: str = CA) -> str:
-        return os.path.join(self.own_directory(name), {CA: CA_FILE, CERT: CERT_FILE, KEY: KEY_FILE}[key])
-
     def read(self, registry: Registry) -> HostDirectory:
         name = registry.name
-        place = HostDirectory(registry, self.own_directory(name))
-        place.ca_file = _node.read_state(self.own_file(name))
+        self.asked |= {name, self.files.registries.key_for(registry)}
+        place = HostDirectory(registry, self.files.own_directory(name))
+        place.ca_file = _node.read_state(self.files.own_file(name))
         place.others = [other for other in _node.list_directory(place.path) if other != CA_FILE]
-        place.problems += self.registries.problems(registry)
-        if not self.registries.names(registry) and self.generated.is_hand_made(name):
+        place.problems += self.files.registries.problems(registry)
+        if not self.files.registries.names(registry) and self.files.generated.is_hand_made(name):
             self._take_hand_made(place)
             return place
-        key = self.registries.key_for(registry)
-        cert, private = (self.configured.get(Setting(key, part)) for part in (CERT, KEY))
+        key = self.files.registries.key_for(registry)
+        cert, private = (self.files.configured.get(Setting(key, part)) for part in (CERT, KEY))
         if cert is not None:
-            pair = [_node.read_state(self._resolved(name, path or "")) for path in (cert, private)]
+            pair = [_node.read_state(self.files.resolved(name, path or "")) for path in (cert, private)]
             place.client = FoundPair(*pair)
-        configured = self.configured.get(Setting(key, CA))
+        configured = self.files.configured.get(Setting(key, CA))
         if configured is None:
             return place
-        path = self._resolved(name, configured)
-        place.exists = path == self.own_file(name)
-        take_file(place, path, self.generated.reader, ours=place.exists)
-        if not self.restart().due:
+        path = self.files.resolved(name, configured)
+        place.exists = path == self.files.own_file(name)
+        take_file(place, path, self.files.generated.reader, ours=place.exists)
+        if self.process is not None and not self.restart().due:
             place.problems += self._not_generated(registry, path)
         return place
 
-    def _resolved(self, name: str, path: str) -> str:
-        """A path as containerd takes it: from the directory of the hosts.toml that names it."""
-        return os.path.normpath(os.path.join(self.generated.certs_dir, name, path))
-
     def _take_hand_made(self, place: HostDirectory) -> None:
-        found = self.generated.read(place.registry)
+        found = self.files.generated.read(place.registry)
         place.certificates = found.certificates
         place.problems += [problem for problem in found.problems if problem.breaks]
         place.problems.append(
             Problem(
                 "hand_made_directory",
                 f"{found.path} was made by hand; {self.name} deletes it at its start as soon as "
-                f"{self.registries.path} names this registry",
+                f"{self.files.registries.path} names this registry",
                 found.path,
-                f"remove it (mv {found.path} to a place outside {self.generated.certs_dir}), then run again: "
+                f"remove it (mv {found.path} to a place outside {self.files.generated.certs_dir}), then run again: "
                 "the CA will come from registries.yaml",
                 breaks=False,
             )
         )
 
     def _not_generated(self, registry: Registry, path: str) -> list[Problem]:
-        made = self.generated.ca_paths(registry)
+        made = self.files.generated.ca_paths(registry)
         if path in made.ca_paths:
             return []
         if made.note is not None:
@@ -219,24 +193,24 @@ class Rancher(Runtime):
             )
         else:
             what = (
-                f"{self.name} was started after {self.registries.path} was last changed, "
+                f"{self.name} was started after {self.files.registries.path} was last changed, "
                 f"and yet containerd is not led to {path}"
             )
             then = f"look for --private-registry or a template of its own in the options of {self.unit}, then run again"
-        return [Problem("not_generated", what, self.generated.certs_dir, then)]
+        return [Problem("not_generated", what, self.files.generated.certs_dir, then)]
 
     # What is to do
 
     def install(self, item: Desired, place: HostDirectory) -> list[Change]:
         name = item.registry.name
-        configured = self.configured.get(Setting(name, CA))
-        if configured is not None and configured != self.own_file(name):
-            line = self.registries.document.line(Setting(name, CA).path)
+        configured = self.files.configured.get(Setting(name, CA))
+        if configured is not None and configured != self.files.own_file(name):
+            line = self.files.registries.document.line(Setting(name, CA).path)
             raise TrustError(
-                f"{self.registries.path} gives this registry a CA file of somebody else",
+                f"{self.files.registries.path} gives this registry a CA file of somebody else",
                 reason="foreign_ca_file",
                 registry=name,
-                path=self.registries.path,
+                path=self.files.registries.path,
                 found=f"line {line}: {configured}, holding {', '.join(sorted(place.fingerprints)) or 'no CA'}",
                 expected=sorted(item.pins),
                 next_step="let its owner put the pinned CA there, or take ca_file out of that entry; then run again",
@@ -252,46 +226,27 @@ class Rancher(Runtime):
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         wanted: dict[Setting, str | None] = {}
         for item in present:
-            name = item.registry.name
             # Where another file, or a directory made by hand, leads to the very same CAs, nothing is missing.
-            if (
-                Setting(name, CA) not in self.configured
-                and self.read(item.registry).fingerprints != item.pins
-            ):
-                wanted[Setting(name, CA)] = self.own_file(name, CA)
-            if item.client is not None and Setting(name, CERT) not in self.configured:
-                wanted.update({Setting(name, key): self.own_file(name, key) for key in (CERT, KEY)})
-        gone = [Setting(item.registry.name, key) for item in absent for key in (CA, CERT, KEY)]
-        gone += [
-            Setting(item.registry.name, key) for item in present if item.client is None for key in (CERT, KEY)
-        ]
-        wanted.update({place: None for place in gone if self._leads_to_ours(place)})
-        changes = []
-        text = self.registries.changed_text(wanted)
-        if text != self.registries.text:
-            changes.append(Change("config", self.registries.path, self._summary(wanted), _bytes(text)))
-        left = set(_node.list_directory(self.own_root)) - {item.registry.name for item in absent}
-        if absent and not left and _node.read_state(self.own_root).kind == "directory":
-            changes.append(Change("rmdir", self.own_root, f"remove the empty {self.own_root}"))
+            wanted.update(self.files.additions(item, self.read(item.registry).fingerprints != item.pins))
+        without_pair = [item for item in present if item.client is None]
+        wanted.update(self.files.removals(without_pair, CERT, KEY))
+        wanted.update(self.files.removals(absent, CA, CERT, KEY))
+        changes = self.files.change(wanted)
+        left = set(_node.list_directory(self.files.own_root)) - {item.registry.name for item in absent}
+        if absent and not left and _node.read_state(self.files.own_root).kind == "directory":
+            changes.append(Change("rmdir", self.files.own_root, f"remove the empty {self.files.own_root}"))
         return changes
 
-    def _leads_to_ours(self, place: Setting) -> bool:
-        return self.configured.get(place) == self.own_file(place.name, place.key)
-
-    def _summary(self, wanted: dict[Setting, str | None]) -> str:
-        words = [
-            f"{'set' if path else 'remove'} tls.{place.key} of {place.name}" for place, path in wanted.items()
-        ]
-        return f"{', '.join(words)} in {self.registries.path}"
-
     def restart(self, changes: Sequence[Change] = ()) -> Restart:
-        path, changed = self.registries.path, self.registries.changed
+        path, changed = self.files.registries.path, self.files.registries.changed
         process = self.process
-        outdated = self._outdated()
+        if process is None:
+            return Restart(False, f"{self.name} doesn't run here", {})
+        outdated = self.files.outdated(self.asked)
         evidence = {
             "process": {"pid": process.pid, "unit": self.unit, "started": iso(process.started)},
             "config_file": {"path": path, "changed": iso(changed)},
-            "generated": {"path": self.generated.certs_dir, "outdated": outdated},
+            "generated": {"path": self.files.generated.certs_dir, "outdated": outdated},
         }
         who = f"{self.unit} (PID {process.pid}, started {iso(process.started)})"
         if any(change.kind == "config" for change in changes):
@@ -306,27 +261,10 @@ class Rancher(Runtime):
         # Until then containerd looks for a file that is gone, and pulls from this registry fail.
         return self.restart(changes)
 
-    def _outdated(self) -> list[str]:
-        """The registries for which containerd is led to other files than registries.yaml says."""
-        missing = [
-            place.name for place, path in self.configured.items() if not self._is_generated(place, path)
-        ]
-        ours = self.generated.leading_into(self.own_root + os.sep)
-        left = [name for name in ours if not any(place.name == name for place in self.configured)]
-        return sorted({*missing, *left})
 
-    def _is_generated(self, place: Setting, path: str) -> bool:
-        if place.key == CA:
-            return self.generated.leads(place.name, path)
-        return self.generated.mentions(place.name, path)
-
-
-def _is_server(process: _node.Process) -> bool:
+def _is_server(process: _node.Process | None) -> bool:
     """Servers bounce the control plane when they are restarted, so in doubt it is one."""
+    if process is None:
+        return True
     words = " ".join(process.argv).split()
     return not (process.name.endswith("-agent") or "agent" in words[1:2] or "-agent" in (process.unit or ""))
-
-
-def _bytes(text: str) -> bytes:
-    # Nothing but blanks and a document start: the file was ours alone.
-    return b"" if text.strip("\ufeff \r\n-") == "" else text.encode("utf-8")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -308,6 +309,30 @@ def test_a_change_can_be_taken_back(k3s):
     assert {name: text for name, text in after.items() if text is not None} == {
         name: text for name, text in before.items() if text is not None
     }
+
+
+def test_a_change_of_somebody_else_for_another_registry_is_no_reason_to_restart(k3s):
+    k3s.present(HOST)
+    k3s.start()
+    text = k3s.registries.read_text()
+    k3s.write(k3s.registries, text + "  other.test:\n    tls:\n      ca_file: /other.pem\n")
+    assert verdict(k3s.check(HOST)) == (True, True, False)
+    assert k3s.check("other.test")["restart_due"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change its root")
+def test_an_image_is_born_trusting(tmp_path):
+    root = tmp_path / "image"
+    for directory in ("etc", "usr/local/bin", "tmp", "var/lib"):
+        (root / directory).mkdir(parents=True)
+    (root / "usr/local/bin/k3s").write_bytes(b"\x7fELF for another architecture")
+    desired = _trust.desired_from([{"host": HOST, "ca_pem": CA.pem}])
+    result = _trust.ensure(_trust.Request(desired, root=str(root)), "present", False)
+    own = f"etc/rancher/k3s/nodetrust.harbor/{HOST}/ca.crt"
+    assert result["changed"] and result["runtime"]["name"] == "k3s" and (root / own).read_text() == CA.pem
+    text = (root / "etc/rancher/k3s/registries.yaml").read_text()
+    assert yaml.safe_load(text) == {"configs": {HOST: {"tls": {"ca_file": f"/{own}"}}}}
+    assert not _trust.ensure(_trust.Request(desired, root=str(root)), "present", False)["changed"]
 
 
 def test_both_at_one_socket_are_told_apart_by_what_runs(node):
