@@ -32,6 +32,11 @@ def test_the_guide_names_every_reason_that_a_node_may_give() -> None:
         "_trust",
         "_host_dir",
         "_node",
+        "_rancher",
+        "_registries_yaml",
+        "_runtime_k0s",
+        "_runtime_microk8s",
+        "_yaml_model",
     )
     code = "".join(
         (ROOT / "plugins" / "module_utils" / f"{name}.py").read_text(encoding="utf-8") for name in files
