@@ -157,7 +157,8 @@ class SystemStoreRuntime(Runtime):
         if process is None:
             return Restart(False, "nothing runs between two pulls, and each reads the system store anew", {})
         changed, reader = _system_store.since(self.store)
-        if any(pins - _system_store.own_held(self.store) for pins in self.pins.values()):
+        foreign = any(pins - _system_store.own_held(self.store) for pins in self.pins.values())
+        if foreign:
             changed, reader = self.store.changed, None  # others' files have no note of ours
         evidence = {
             "process": {"pid": process.pid, "unit": self.unit, "started": iso(process.started)},
@@ -174,17 +175,16 @@ class SystemStoreRuntime(Runtime):
             why = f"{bundle} changes, and {who} reads it only once"
             return Restart(True, why, evidence, pull_decides=self._only_adds(changes))
         if due:
-            return Restart(
-                True,
-                f"{who} is older than {bundle} (changed {iso(changed)}) and reads it only once",
-                evidence,
-            )
+            why = f"{who} is older than {bundle} (changed {iso(changed)}) and reads it only once"
+            return Restart(True, why, evidence, pull_decides=foreign)
         if read_it:
             return Restart(False, f"{who} has pulled with {bundle} as it is", evidence)
         return Restart(False, f"{who} is younger than {bundle} (changed {iso(changed)})", evidence)
 
     def restart_after_removal(self, changes: Sequence[Change]) -> Restart:
         after = self.restart(changes)
+        if not changes and not _system_store.was_changed():
+            return Restart(False, f"nothing of ours has been in {self.store.bundle}", after.evidence)
         if after.due:
             return replace(after, why=f"{after.why}: until then it trusts what was removed")
         return after

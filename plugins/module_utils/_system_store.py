@@ -225,6 +225,11 @@ def since(store: Store) -> tuple[float | None, tuple[int, float] | None]:
     return note["since"], (reader[0], reader[1]) if reader else None
 
 
+def was_changed() -> bool:
+    """Has the store ever been changed from here?"""
+    return _read_note() is not None
+
+
 def note_reader(store: Store, pid: int, started: float) -> None:
     """Keep that a process pulled with our CAs: it reads the bundle once, so it had not done so before."""
     note = _read_note()

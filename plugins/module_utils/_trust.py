@@ -239,7 +239,8 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     )
     if check_mode:
         return {**result, "proof": "skipped" if pulling else "none", "msg": _say(plan, restart, "would be")}
-    before = _pulls(request, seen.runtime.client) if pulling and not restart.pull_decides else []
+    spoils = restart.pull_decides and plan.changed
+    before = _pulls(request, seen.runtime.client) if pulling and not spoils else []
     result["pulls_before"] = [pull.to_dict() for pull in before]
     if plan.changed:
         with _apply.only_one():
@@ -247,9 +248,11 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
             restart = seen.runtime.settle(changes, restart)
             result.update(_restart_fields(restart, seen.runtime))
             result["registries"] = _judged_again(request, restart)
-            restart = _decided(request, seen, restart, result) if pulling else restart
+            if pulling and restart.pull_decides:
+                restart = _decided(request, seen, restart, _pulls(request, seen.runtime.client), result)
             _prove_change(request, seen, plan, restart, before, pulling, result)
     elif pulling:
+        restart = _decided(request, seen, restart, before, result)
         _settle(before, restart, result)
     said = _say(plan, restart, "is")
     if request.root is not None:
@@ -310,12 +313,11 @@ class ProofFailed(TrustError):
         self.result = result
 
 
-def _decided(request: Request, seen: Observation, restart: Restart, result: dict[str, Any]) -> Restart:
-    """Let a pull decide whether the restart is due, where it can."""
-    if not restart.pull_decides:
-        return restart
-    pulls = _pulls(request, seen.runtime.client)
-    if not all(pull.ok for pull in pulls):
+def _decided(
+    request: Request, seen: Observation, restart: Restart, pulls: list[PullResult], result: dict[str, Any]
+) -> Restart:
+    """Let the pulls decide whether the restart is due, where they can, and if there is one for each registry."""
+    if not restart.pull_decides or len(pulls) < len(request.desired) or not all(pull.ok for pull in pulls):
         return restart
     seen.runtime.proved()
     restart = Restart(False, "the pull succeeds, so the process has not read the old state", restart.evidence)

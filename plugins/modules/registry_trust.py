@@ -115,8 +115,8 @@ options:
     description:
       - The root of a machine image or chroot that is mounted on this machine, as an absolute path. The image is
         prepared instead of the running system, so that a machine made from it is born trusting.
-      - Nothing is restarted and nothing is pulled; RV(proof) is V(none), RV(runtime.offline) is V(true), and
-        RV(registries[].in_effect) is V(false).
+      - Nothing is restarted and nothing is pulled; RV(proof) is V(none), C(offline) of the runtime is V(true), and
+        C(in_effect) of each registry is V(false).
       - The runtime is told by the programs that are installed in it; O(runtime) decides where there are several.
       - containerd's own parser in the image checks C(config.toml). If it is for another architecture, the file is
         checked by this module's parser, and files that it imports are a failure.

@@ -136,7 +136,10 @@ def test_what_somebody_else_put_there_is_left_to_them(node):
     (node / "bundle.crt").write_text(PUBLIC.pem + CA.pem)
     plan = present(node, CA)
     assert not plan.changed and plan.verdicts[0].in_sync
-    assert not absent(node, CA).changed
+    # Their next change of the bundle is no reason either, if a pull succeeds.
+    assert plan.restart_after.due and plan.restart_after.pull_decides
+    gone = absent(node, CA)
+    assert not gone.changed and not gone.restart_after.due
 
 
 def test_a_run_that_was_killed_before_the_tool_is_made_good(node):
