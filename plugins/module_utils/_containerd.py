@@ -12,6 +12,7 @@ import glob
 import os
 import re
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import pars
 CERTS_DIR = "/etc/containerd/certs.d"
 CONFIG_FILE = "/etc/containerd/config.toml"
 DEFAULT_SOCKET = "/run/containerd/containerd.sock"
+
+_STARTING = 5.0  # seconds from a start within which a CRI that doesn't answer is waited for
 
 # Where config_path lives, by what writes it: 2.x, 1.x, and 1.x reading a file without a version.
 _IMAGES = ("plugins", "io.containerd.cri.v1.images", "registry")
@@ -88,7 +91,7 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
     cri_error, cri_reason, running = None, None, None
     version = ""
     try:
-        version = cri.version()["runtime_version"]
+        version = _answer(cri, process)["runtime_version"]
         running = _config_path_of_status(cri.status_config())
     except TrustError as exc:
         cri_error, cri_reason = str(exc), exc.reason
@@ -120,6 +123,12 @@ def observe_offline(binary: str) -> Containerd:
     major = 2 if version.startswith("2.") else 1
     config = read_config(binary, CONFIG_FILE)
     return Containerd(nobody, "containerd.service", "", version, major, config, None, None)
+
+
+def _answer(cri: Cri, process: _node.Process) -> dict[str, str]:
+    """The CRI's first answer. One that was started a moment ago is still on its way (runtime-facts §11)."""
+    left = _STARTING - (time.time() - process.started)
+    return cri.wait_ready(left) if left > 0 else cri.version()
 
 
 def read_config(binary: str, path: str) -> Config:

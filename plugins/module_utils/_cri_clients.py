@@ -21,6 +21,7 @@ NAMES = ("crictl", "curl")
 # A server that refuses at once also resets the stream, and curl 7.88 (Debian 12) then loses every second answer.
 _STREAM_RESET = 92
 _ANSWERS_LOST = 6  # in a row, before that is taken for the answer
+_REFUSAL = 2.0  # seconds; a refusal comes at once
 LOOK = 10.0  # seconds for a call that asks the runtime about itself only
 # sudo and systemd hand out short PATHs, and distributions keep crictl in places of their own
 EXTRA_PATH = (
@@ -139,6 +140,9 @@ class Curl(_Program):
             status = wire.status_of_headers(headers)
             if status is not None or output.status != _STREAM_RESET:
                 break
+            status = self._refusal(method, limit)
+            if status is not None:
+                break
         if status is None:
             words = f"the answer on {self.socket} is not gRPC"
             if output.status:
@@ -148,7 +152,20 @@ class Curl(_Program):
             raise errors.refused(status, self.socket, self.name)
         return wire.unframe(output.stdout)
 
-    def _post(self, method: str, message: bytes, limit: float) -> tuple[_Output, str]:
+    def _refusal(self, method: str, limit: float) -> wire.GrpcStatus | None:
+        """Is the service not there at all? Asked without a body, so that nothing of the request is still under way.
+
+        A server that refuses at once resets the stream while curl before 8 still sends, and then curl
+        drops the answer. A service that is there may keep an empty request waiting.
+        """
+        try:
+            _output, headers = self._post(method, None, min(limit, _REFUSAL))
+        except CriError:
+            return None
+        status = wire.status_of_headers(headers)
+        return status if status is not None and status.code == "Unimplemented" else None
+
+    def _post(self, method: str, message: bytes | None, limit: float) -> tuple[_Output, str]:
         # headers and trailers come over a pipe: nothing is written, so a full disk is no obstacle
         read_end, write_end = os.pipe()
         with os.fdopen(read_end, "rb") as dump:
@@ -158,12 +175,13 @@ class Curl(_Program):
                         *("-q", "--silent", "--show-error", "--noproxy", "*"),
                         *("--http2-prior-knowledge", "--unix-socket", self.socket),
                         *("--header", "content-type: application/grpc", "--header", "te: trailers"),
-                        *("--header", "expect:", "--data-binary", "@-"),
+                        *("--header", "expect:", "--request", "POST"),
+                        *(("--data-binary", "@-") if message is not None else ()),
                         *("--dump-header", f"/dev/fd/{write_end}", "--output", "-"),
                         f"http://localhost/runtime.{method}",
                     ],
                     limit,
-                    stdin=wire.frame(message),
+                    stdin=wire.frame(message) if message is not None else b"",
                     pass_fds=(write_end,),
                 )
             finally:

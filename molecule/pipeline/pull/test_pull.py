@@ -37,6 +37,7 @@ def _trusted() -> Iterator[None]:
     for result in call(NODES, "nodetrust.harbor.registry_trust", {"registries": registries}).values():
         assert result["changed"], result
     shell(NODES, "systemctl restart containerd")
+    assert not any(answer["failed"] for answer in pull([], wait=60).values())
     yield
     first_day(NODES)
 
@@ -166,6 +167,7 @@ def without_cri() -> Iterator[None]:
     )
     yield
     shell(NODES, "mv /run/lab-config.toml /etc/containerd/config.toml && systemctl restart containerd")
+    pull([], wait=60)
 
 
 @pytest.fixture
@@ -173,6 +175,7 @@ def stopped() -> Iterator[None]:
     shell(NODES, "systemctl stop containerd")
     yield
     shell(NODES, "systemctl start containerd")
+    pull([], wait=60)
 
 
 @pytest.fixture

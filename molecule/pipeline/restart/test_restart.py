@@ -153,7 +153,7 @@ def test_a_change_that_breaks_the_runtime_is_taken_back(trap: str) -> None:
     done, outcome = run(harbor_ca_registries=entries, harbor_ca_wait=5)
     assert done.returncode == 2, done.stdout
     for node, result in outcome.items():
-        assert result["rolled_back"] is True, result
+        assert result["rolled_back"] is True, result["msg"]
         assert result["reason"] == ("restart_failed" if trap is _NO_START else "cri_not_loaded")
         for words in (node, "Found: ", "Expected: ", "Next step: ", "is back"):
             assert words in result["msg"], result["msg"]

@@ -344,16 +344,40 @@ def test_wait_ready_does_not_wait_for_what_will_not_come(node: Node, monkeypatch
     assert caught.value.reason == "no_cri_client"
 
 
-@pytest.mark.parametrize(("lost", "code"), [(1, "Unimplemented"), (5, "Unimplemented"), (6, "Unavailable")])
+_RESET = (_cri_clients._Output(92, b"", "curl: (92) HTTP/2 stream 0 was not closed cleanly"), "")
+_REFUSED = (_cri_clients._Output(0, b"", ""), "grpc-status: 12\r\ngrpc-message: no\r\n")
+
+
+@pytest.mark.parametrize(
+    ("with_body", "without", "code"),
+    [
+        ([_RESET, _REFUSED], [_RESET], "Unimplemented"),
+        ([_RESET], [_REFUSED], "Unimplemented"),
+        ([_RESET] * 6, [_RESET] * 6, "Unavailable"),
+        # A service that is there says something else to an empty request: that is not the answer.
+        ([_RESET] * 6, [(_cri_clients._Output(0, b"", ""), "grpc-status: 13\r\n")] * 6, "Unavailable"),
+    ],
+)
 def test_an_answer_that_curl_lost_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch, lost: int, code: str
+    monkeypatch: pytest.MonkeyPatch, with_body: list, without: list, code: str
 ) -> None:
-    reset = _cri_clients._Output(92, b"", "curl: (92) HTTP/2 stream 0 was not closed cleanly")
-    answers = [(reset, "")] * lost + [
-        (_cri_clients._Output(0, b"", ""), "grpc-status: 12\r\ngrpc-message: no\r\n")
-    ]
+    answers = {True: list(with_body), False: list(without)}
     client = _cri_clients.Curl("/usr/bin/curl", "/run/x.sock")
-    monkeypatch.setattr(client, "_post", lambda *args: answers.pop(0))
+    monkeypatch.setattr(client, "_post", lambda method, message, limit: answers[message is not None].pop(0))
     with pytest.raises(CriError) as caught:
         client._call("v1.RuntimeService/Version", b"", 1)
     assert caught.value.code == code
+
+
+def test_an_empty_request_that_is_kept_waiting_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = _cri_clients.Curl("/usr/bin/curl", "/run/x.sock")
+
+    def post(method: str, message: bytes | None, limit: float) -> tuple:
+        if message is None:
+            raise _cri_clients.errors.late(limit, "/run/x.sock", "curl")
+        return _RESET
+
+    monkeypatch.setattr(client, "_post", post)
+    with pytest.raises(CriError) as caught:
+        client._call("v1.RuntimeService/Version", b"", 60)
+    assert caught.value.code == "Unavailable"
