@@ -24,7 +24,7 @@ for place in /etc/containerd/certs.d /etc/containerd /var/lib/nodetrust.harbor; 
   while mountpoint -q "$place"; do umount -l "$place" || break; done
 done
 [ ! -e /usr/bin/containerd.away ] || mv /usr/bin/containerd.away /usr/bin/containerd
-rm -rf /var/lib/nodetrust.harbor /var/lib/kubelet /run/crio /opt/certs.d /opt/site.toml /etc/docker/certs.d /etc/containerd/certs.d
+rm -rf /var/lib/nodetrust.harbor /var/lib/kubelet /run/crio /opt/certs.d /opt/site.toml /opt/site.pem /etc/docker/certs.d /etc/containerd/certs.d
 [ "$(stamp 2> /dev/null)" != "$(cat /root/start/stamp)" ] || exit 0
 rm -rf /etc/containerd
 mkdir /etc/containerd

@@ -112,7 +112,8 @@ class ContainerdRuntime(Runtime):
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         # config_path stays when a registry goes: others may use it.
         if present and self._migrates:
-            return _containerd_legacy.steps(self.containerd, [item.registry.name for item in present])
+            steps = _containerd_legacy.steps(self.containerd, [item.registry.name for item in present])
+            return [*self._files_for(steps, present), *steps]
         if not present or self._covered(self.containerd.config.config_path):
             return []
         return [_set_config_path(self.containerd)]
@@ -154,6 +155,19 @@ class ContainerdRuntime(Runtime):
 
     def _covered(self, config_path: str) -> bool:
         return _containerd.covers(config_path, self.containerd.major, self.containerd.config.local_pull)
+
+    def _files_for(self, steps: Sequence[Change], present: Sequence[Desired]) -> list[Change]:
+        """The CA under our name, for a registry that has it under another one, which a hosts.toml would hide."""
+        made = {change.path for change in steps}
+        changes = []
+        for item in present:
+            place = self.read(item.registry)
+            hidden = place.fingerprints == item.pins and (
+                place.ca_file is None or place.ca_file.kind == "absent"
+            )
+            if hidden and os.path.join(place.path, "hosts.toml") in made:
+                changes += self.install(item, place)
+        return changes
 
     def upgrade_findings(self) -> list[dict[str, Any]]:
         if self.containerd.major >= 2:

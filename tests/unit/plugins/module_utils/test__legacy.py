@@ -13,6 +13,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _legacy
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_merge import ADDED
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse, remove, set_string
+from tests.lab.verify.configs import configurations
 
 tomllib: Any = importlib.import_module("tomllib")
 OWN = "harbor.test"
@@ -169,3 +171,18 @@ def test_what_goes_and_that_logins_stay() -> None:
         ("r", "configs", "b", "tls"),
         ("r", "configs", "d"),
     ]
+
+
+@pytest.mark.parametrize(("version", "plugin", "text"), list(configurations()))
+def test_every_form_of_a_configuration_loses_the_old_settings_and_nothing_else(version, plugin, text):
+    place = ("plugins", plugin, "registry")
+    before = tomllib.loads(text)
+    paths = _legacy.old_paths(place, parse(text).get(place) or {})
+    now = tomllib.loads(set_string(remove(text, paths), (*place, "config_path"), "/certs.d"))
+    was, left = before["plugins"][plugin].pop("registry"), now["plugins"][plugin].pop("registry")
+    assert now == before and left.pop("config_path") == "/certs.d"
+    logins = {host: entry["auth"] for host, entry in was.get("configs", {}).items() if "auth" in entry}
+    assert {host: entry["auth"] for host, entry in left.pop("configs", {}).items()} == logins
+    assert left == {
+        key: value for key, value in was.items() if key not in ("configs", "mirrors", "config_path")
+    }
