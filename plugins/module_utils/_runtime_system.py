@@ -96,8 +96,9 @@ class SystemStoreRuntime(Runtime):
         held = []
         for path in _system_store.own_paths(self.family, registry):
             certificates = _certificates(path)
-            held += [item for item in certificates if item.fingerprint in self.store.held]
-            if not certificates or len(held) < len(certificates):
+            taken = [item for item in certificates if item.fingerprint in self.store.held]
+            held += taken
+            if not certificates or len(taken) < len(certificates):
                 place.problems.append(_pending(path, self.store.bundle))
         known = {item.fingerprint for item in held}
         # Somebody else may have put it there; then it is left to them.
@@ -225,6 +226,5 @@ def _pending(path: str, bundle: str) -> Problem:
         f"{path} is not in {bundle}",
         path,
         "run again: the store is rebuilt",
-        breaks=False,
         foreign=False,
     )

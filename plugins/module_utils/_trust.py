@@ -11,20 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect, _offline
-from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import pair_from
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import (
-    Registry,
-    image_of_registry,
-    parse_registry,
-)
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
-    describe,
-    fingerprint,
-    parse_pin,
-    split,
-)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
     Plan,
     judge,
@@ -70,87 +58,6 @@ class Observation:
 
     def facts(self) -> dict[str, Any]:
         return {**self.runtime.facts(), "chosen_because": self.why}
-
-
-def desired_from(entries: list[dict[str, Any]]) -> list[Desired]:
-    """The entries of the registries option, checked once more: a node trusts no caller.
-
-    Raises:
-        TrustError: a registry is malformed or given twice, or a bundle isn't what its pins say.
-    """
-    if not entries:
-        raise TrustError(
-            "no registry is given",
-            reason="no_registries",
-            found="an empty list",
-            expected="at least one registry",
-            next_step="set harbor_ca_registries (the registries option of the module)",
-        )
-    result: list[Desired] = []
-    for entry in entries:
-        item = _desired(entry)
-        if any(item.registry == other.registry for other in result):
-            raise TrustError(
-                "this registry is given twice",
-                reason="duplicate_registry",
-                registry=item.registry.name,
-                expected="one entry for each registry",
-                next_step="merge the two entries; several CAs belong into one bundle",
-            )
-        result.append(item)
-    return result
-
-
-def without_trust(desired: list[Desired]) -> list[Desired]:
-    """The same registries with no CA wanted: what state absent asks for."""
-    return [Desired(item.registry, (), frozenset()) for item in desired]
-
-
-def _desired(entry: dict[str, Any]) -> Desired:
-    registry = parse_registry(entry["host"])
-    ders, pins = _bundle(registry, entry.get("ca_pem"), entry.get("fingerprints"))
-    more, extra = _bundle(registry, entry.get("extra_ca_pem"), entry.get("extra_ca_fingerprints"))
-    image = entry.get("proof_image")
-    return Desired(
-        registry,
-        tuple(dict.fromkeys(ders + more)),
-        pins | extra,
-        image_of_registry(registry.name, image) if image else None,
-        extra - pins,
-        pair_from(entry.get("client_cert_pem"), entry.get("client_key_pem"), registry.name),
-    )
-
-
-def _bundle(
-    registry: Registry, pem: str | None, given: list[str] | None
-) -> tuple[list[bytes], frozenset[str]]:
-    """The certificates of a bundle, and the pins: those given, or those of the bundle itself."""
-    pins = frozenset(parse_pin(pin) for pin in given or [])
-    if not pem:
-        return [], pins
-    ders = split(pem.encode("utf-8"))
-    for der in ders:
-        facts = describe(der)
-        if not facts.is_ca:
-            raise TrustError(
-                f"the certificate of {facts.subject} is not a CA",
-                reason="not_a_ca",
-                registry=registry.name,
-                found=fingerprint(der),
-                expected="a certificate with CA:TRUE",
-                next_step="give the CA that signed the registry's certificate, not the certificate itself",
-            )
-    found = frozenset(fingerprint(der) for der in ders)
-    if pins and found != pins:
-        raise TrustError(
-            "the bundle isn't what the pins say",
-            reason="pin_mismatch",
-            registry=registry.name,
-            found=sorted(found),
-            expected=sorted(pins),
-            next_step="compare both with the fingerprint that the registry's administrator gave you",
-        )
-    return ders, found
 
 
 def observe(request: Request) -> Observation:

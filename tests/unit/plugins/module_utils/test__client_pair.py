@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _plan, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _desired, _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import pair_from
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
@@ -55,7 +55,7 @@ def runtime(tmp_path, monkeypatch):
 
 
 def wanted(**more):
-    return _trust.desired_from([{"host": NAME, "ca_pem": CA.pem, **more}])
+    return _desired.desired_from([{"host": NAME, "ca_pem": CA.pem, **more}])
 
 
 def present(runtime, **more):
@@ -64,7 +64,7 @@ def present(runtime, **more):
 
 
 def absent(runtime):
-    items = _trust.without_trust(wanted())
+    items = _desired.without_trust(wanted())
     return _plan.plan_absent(items, [runtime.read(item.registry) for item in items], runtime)
 
 

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _offline, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _desired, _offline, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from tests.lab import pki
 
@@ -36,7 +36,7 @@ def install(root, *programs):
 
 
 def request(root, **more):
-    desired = _trust.desired_from([{"host": NAME, "ca_pem": CA.pem, "proof_image": "library/hello:1"}])
+    desired = _desired.desired_from([{"host": NAME, "ca_pem": CA.pem, "proof_image": "library/hello:1"}])
     return _trust.Request(desired=desired, root=str(root), **more)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _desired, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_k3s import K3sRuntime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_rke2 import Rke2Runtime
@@ -326,7 +326,7 @@ def test_an_image_is_born_trusting(tmp_path):
     for directory in ("etc", "usr/local/bin", "tmp", "var/lib"):
         (root / directory).mkdir(parents=True)
     (root / "usr/local/bin/k3s").write_bytes(b"\x7fELF for another architecture")
-    desired = _trust.desired_from([{"host": HOST, "ca_pem": CA.pem}])
+    desired = _desired.desired_from([{"host": HOST, "ca_pem": CA.pem}])
     result = _trust.ensure(_trust.Request(desired, root=str(root)), "present", False)
     own = f"etc/rancher/k3s/nodetrust.harbor/{HOST}/ca.crt"
     assert result["changed"] and result["runtime"]["name"] == "k3s" and (root / own).read_text() == CA.pem

@@ -10,7 +10,13 @@ import time
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _plan, _system_store, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _apply,
+    _desired,
+    _plan,
+    _system_store,
+    _trust,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
@@ -77,7 +83,7 @@ def node(tmp_path, monkeypatch):
 
 
 def look(node, cas, started=1000.0):
-    items = _trust.desired_from([{"host": NAME, "ca_pem": "".join(ca.pem for ca in cas)}])
+    items = _desired.desired_from([{"host": NAME, "ca_pem": "".join(ca.pem for ca in cas)}])
     return items, SystemStoreRuntime(Directory(node, started), {item.registry: item.pins for item in items})
 
 
@@ -87,7 +93,7 @@ def present(node, *cas, started=1000.0):
 
 
 def absent(node, *cas, started=1000.0):
-    items = _trust.without_trust(look(node, cas)[0])
+    items = _desired.without_trust(look(node, cas)[0])
     runtime = SystemStoreRuntime(Directory(node, started), {item.registry: item.pins for item in items})
     return _plan.plan_absent(items, [runtime.read(item.registry) for item in items], runtime)
 
@@ -146,7 +152,9 @@ def test_a_run_that_was_killed_before_the_tool_is_made_good(node):
     plan = present(node, CA)
     _apply.apply(plan.changes[:1])
     again = present(node, CA)
-    assert kinds(again) == ["store"]
+    assert kinds(again) == ["store"] and not again.verdicts[0].in_sync
+    # And what nobody wants any more does not come into the bundle by that.
+    assert kinds(present(node, NEXT)) == ["write", "remove", "store"]
     assert any("is not in" in reason for reason in again.verdicts[0].reasons)
 
 

@@ -22,6 +22,7 @@ import yaml
 from ansible_collections.nodetrust.harbor.plugins.module_utils import (
     _apply,
     _containerd,
+    _desired,
     _node,
     _rancher,
     _runtime_k0s,
@@ -92,7 +93,7 @@ class WrappedNode:
 
     def request(self, runtime: str, *hosts: str, ca: str = CA.pem, **more: str) -> _trust.Request:
         entries = [{"host": host, "ca_pem": ca, **more} for host in hosts]
-        return _trust.Request(_trust.desired_from(entries), runtime=runtime)
+        return _trust.Request(_desired.desired_from(entries), runtime=runtime)
 
     def check(self, *hosts: str, runtime: str = "auto", **more: str):
         return _trust.check(self.request(runtime, *hosts, **more))
@@ -104,7 +105,7 @@ class WrappedNode:
     def absent(self, *hosts: str, check_mode: bool = False):
         time.sleep(_UNTIL_LATER)
         request = self.request("auto", *hosts)
-        desired = _trust.without_trust(request.desired)
+        desired = _desired.without_trust(request.desired)
         return _trust.ensure(_trust.Request(desired), "absent", check_mode)
 
 
