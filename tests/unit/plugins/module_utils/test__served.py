@@ -160,3 +160,32 @@ def test_an_unknown_name_is_not_reachable() -> None:
     served = _served.look("harbor.invalid", CA.pem)
     assert served.reachable is False
     assert "resolver" in str(served.reason)
+
+
+def test_it_is_asked_again_until_the_new_certificate_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(
+        [_served.Served(True, trusted=False), _served.Served(False), _served.Served(True, trusted=True)]
+    )
+    asked: list[str] = []
+
+    def look(registry: str, ca_pem: str) -> _served.Served:
+        asked.append(registry)
+        return next(answers) if registry == REGISTRY else _served.Served(True, trusted=True)
+
+    monkeypatch.setattr(_served, "look", look)
+    seen = _served.look_until({REGISTRY: CA.pem, NAME: CA.pem}, wait=60, every=0.001)
+    assert {name: served.trusted for name, served in seen.items()} == {REGISTRY: True, NAME: True}
+    # The one that was right at once is not asked again.
+    assert asked == [REGISTRY, NAME, REGISTRY, REGISTRY]
+
+
+def test_without_waiting_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def look(registry: str, ca_pem: str) -> _served.Served:
+        asked.append(registry)
+        return _served.Served(True, trusted=False)
+
+    monkeypatch.setattr(_served, "look", look)
+    assert _served.look_until({REGISTRY: CA.pem})[REGISTRY].trusted is False
+    assert asked == [REGISTRY]
