@@ -68,6 +68,8 @@ test-cluster: venv  ## the same tests as against the lab's API server, against y
 
 scale: venv  ## what 5,000 nodes cost, as ratios; fails if it is too much (some minutes)
 	@python tests/scale/inventory.py
+	@tests/tools/report-tools
+	@python tests/scale/report.py
 
 lab-packages:  ## the lab's system packages: names what is missing, then installs it (root, apt)
 	@tests/tools/lab-packages

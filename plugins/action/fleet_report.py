@@ -14,7 +14,13 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _fleet_met
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet import EXIT_CODES, PERSON, build
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_expiry import check_thresholds, worst
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_hosts import results_of
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_store import merge, read, to_json, write
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_store import (
+    content,
+    merge,
+    read,
+    to_json,
+    write,
+)
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_summary import lines
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._unsafe import mark_unsafe
 
@@ -97,14 +103,12 @@ class ActionModule(ActionBase):
 
     def _write(self, options: dict[str, Any], document: dict[str, Any]) -> list[str]:
         """A report is no change of a node, so it is written in check mode too."""
-        renderers = {
-            "json_file": to_json,
-            "html_file": _fleet_page.render,
-            "metrics_file": _fleet_metrics.render,
-        }
-        written = []
-        for option, render in renderers.items():
-            if options[option]:
-                write(options[option], render(document))
-                written.append(options[option])
-        return written
+        files = {name: options[name] for name in ("json_file", "html_file", "metrics_file") if options[name]}
+        for name, path in files.items():
+            if name == "json_file":
+                write(path, to_json(document))
+            elif name == "html_file":
+                write(path, _fleet_page.render(document))
+            else:
+                write(path, _fleet_metrics.render(document, content(path)))
+        return list(files.values())

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect, _offline
@@ -100,6 +101,7 @@ def check(request: Request) -> dict[str, Any]:
         "in_effect": all(verdict.in_effect for verdict in verdicts),
         "runtime": seen.facts(),
         "upgrade_findings": seen.runtime.upgrade_findings(),
+        "node_time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **_restart_fields(restart, seen.runtime),
     }
 

@@ -159,6 +159,11 @@ restart_why:
   description: The same in words.
   type: str
   returned: success
+node_time:
+  description: The time on the node's own clock, in UTC. A clock that is far off makes a good CA invalid.
+  type: str
+  returned: success
+  sample: "2026-11-23T08:00:00Z"
 restart_evidence:
   description: What the system said, process, start time, configuration file and its last change (ISO 8601, UTC).
   type: dict

@@ -72,7 +72,9 @@ options:
     type: str
     default: ""
   complete:
-    description: Whether the run has come to its end.
+    description:
+      - Whether the run has come to its end.
+      - If not, and there are no results yet, the metrics of the run before stay, but for C(nodetrust_run_complete).
     type: bool
     default: true
   warning_days:

@@ -8,6 +8,7 @@ side by side. A node is a label only while something is wrong with it, and of th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,11 +19,12 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_node impor
 
 NAMED = 100
 _DAY = 86400
+_COMPLETE = re.compile(r"^(nodetrust_run_complete\{.*\}) 1$", re.MULTILINE)
 
 HELP = {
     "nodetrust_run_start_timestamp_seconds": "When the last run began.",
     "nodetrust_run_end_timestamp_seconds": "When the last run ended; missing if it was cut off.",
-    "nodetrust_run_complete": "Whether the last run came to its end.",
+    "nodetrust_run_complete": "Whether the last run came to its end; 0 while one runs.",
     "nodetrust_run_status": "1 for the status of the last run, 0 for the others.",
     "nodetrust_nodes": "Nodes in each state.",
     "nodetrust_registry_nodes": "Nodes in each state for one registry.",
@@ -37,9 +39,15 @@ HELP = {
 _Row = tuple[dict[str, str], float]
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """The text of the file."""
+def render(document: Mapping[str, Any], before: str = "") -> str:
+    """The text of the file.
+
+    At the beginning of a run there is nothing to tell but that it is not complete. The numbers of the run before stay
+    until it is, for an alert that waits for hours must not begin to wait again with each run.
+    """
     playbook = document["run"]["playbook"]
+    if before and not document["run"]["complete"] and not document["nodes"]:
+        return _COMPLETE.sub(r"\1 0", before)
     lines = []
     for name, rows in _series(document).items():
         if rows:

@@ -70,6 +70,14 @@ def write(path: str, content: str, mode: int = 0o644) -> bool:
     return True
 
 
+def content(path: str) -> str:
+    """What a file of ours holds now; nothing if it is not there or can't be read, for then it is written anew."""
+    try:
+        return Path(os.path.expanduser(path)).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def read(path: str) -> dict[str, Any]:
     """A document that an earlier run has written.
 

@@ -110,8 +110,8 @@ def document(
     )
 
 
-def sample(size: int) -> dict[str, Any]:
-    """A fleet in two clusters, in which one of each thing that can be is repeated every 24 nodes."""
+def sample_entries(size: int) -> list[dict[str, Any]]:
+    """Two clusters, in which one of each thing that can be is repeated every 24 nodes."""
     own = "nothing listens at /run/containerd/containerd.sock any more"
     stopped = {
         "failed": True,
@@ -150,5 +150,10 @@ def sample(size: int) -> dict[str, Any]:
                 **kinds.get(number % 24, good),
             )
         )
+    return entries
+
+
+def sample(size: int) -> dict[str, Any]:
+    """The document of such a fleet."""
     bundles = [bundle(trusted=True), bundle(MIRROR, 2, days=23, trusted=True)]
-    return document(entries, bundles, playbook="correct_drift")
+    return document(sample_entries(size), bundles, playbook="correct_drift")

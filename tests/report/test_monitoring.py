@@ -94,6 +94,17 @@ def test_a_large_fleet_in_flames_has_a_bounded_number_of_series() -> None:
     assert len(told.splitlines()) < 250
 
 
+def test_a_run_that_begins_leaves_the_numbers_of_the_one_before() -> None:
+    before = render(sample(48))
+    begun = render(document([], complete=False), before)
+    changed = [
+        pair for pair in zip(before.splitlines(), begun.splitlines(), strict=True) if pair[0] != pair[1]
+    ]
+    line = 'nodetrust_run_complete{playbook="correct_drift"}'
+    assert changed == [(f"{line} 1", f"{line} 0")]
+    assert "nodetrust_run_complete" in render(document([], complete=False), "")
+
+
 def test_the_rules_hold_in_time() -> None:
     promtool("check", "rules", str(RULES))
     promtool("test", "rules", str(TESTS))

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import yaml
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import _TABLE
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_metrics import HELP
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,3 +68,37 @@ def test_the_inventory_of_the_readme_is_one() -> None:
     entry = yaml.safe_load(text)["all"]["vars"]["harbor_ca_registries"][0]
     assert set(entry) == {"host", "ca_file", "fingerprints", "proof_image"}
     assert len(text.splitlines()) <= 12
+
+
+FLEET = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_of_the_fleet_has_every_metric_in_its_own_words() -> None:
+    rows = dict(re.findall(r"^\| `(nodetrust_\w+)` \|.*\| (.+) \|$", FLEET, re.MULTILINE))
+    assert rows == HELP
+
+
+def test_the_guide_of_the_fleet_has_every_alert_with_its_severity() -> None:
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "nodetrust.yml").read_text(encoding="utf-8"))[
+        "groups"
+    ]
+    alerts = {
+        rule["alert"]: rule["labels"]["severity"]
+        for group in groups
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    rows = dict(re.findall(r"^\| `(Node\w+)` \| (\w+) \| .+ \|$", FLEET, re.MULTILINE))
+    assert rows == alerts
+
+
+def test_the_guide_of_the_fleet_names_every_field_of_the_document() -> None:
+    schema = json.loads((ROOT / "docs" / "fleet.schema.json").read_text(encoding="utf-8"))
+    section = FLEET.partition("## The document")[2].partition("## Metrics")[0]
+    assert {name for name in schema["properties"] if f"`{name}`" not in section} == set()
+
+
+def test_the_pictures_of_the_guides_are_there_and_small() -> None:
+    for guide in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", guide.read_text(encoding="utf-8")):
+            assert 0 < (guide.parent / name).stat().st_size < 150_000, name

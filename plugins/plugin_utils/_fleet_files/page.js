@@ -252,12 +252,12 @@
     const { why, more } = node;
     const labels = Object.entries(more.labels).map(([key, value]) => key + "=" + value);
     const cell = el("td", { role: "cell", colspan: String($("head").children.length) },
+      why.next_step ? el("p", { class: "fix" }, el("b", {}, "How to fix: "), why.next_step) : "",
       facts([["State", mark(node.state)], ["Reason", why.reason], ["What", why.message], ["Found", why.found],
              ["Expected", why.expected], ["Done", list(more.changes)],
              ["Restart", more.restart_due ? "a restart of the runtime is due" : ""], ["Runtime", runtimeOf(node)],
              ["Clock", clock(node.skew)], ["Took", node.seconds === null ? "" : node.seconds + " s"],
              ["Cluster", node.cluster], ["Groups", more.groups.join(", ")], ["Labels", labels.join(", ")]]));
-    if (why.next_step) cell.append(el("p", { class: "fix" }, el("b", {}, "How to fix: "), why.next_step));
     for (const one of node.mine.values()) {
       cell.append(el("h3", {}, one.registry), facts([
         ["State", mark(one.state)], ["Certificates", fingerprints(one.found_fingerprints, one.expected_fingerprints)],
