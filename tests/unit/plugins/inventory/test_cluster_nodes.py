@@ -26,6 +26,7 @@ from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, U
 PIN = "SHA256:" + ":".join(["AB"] * 32)
 OTHER_PIN = "SHA256:" + ":".join(["CD"] * 32)
 NODES = "/api/v1/nodes"
+ROOT = Path(__file__).resolve().parents[4]
 
 
 class Lab:
@@ -654,3 +655,27 @@ class TestCache:
         before = len(lab.api.requests)
         lab.read(**both)
         assert len(lab.api.requests) == before + 2
+
+
+def test_the_shards_of_the_shipped_cronjob_hold_every_node_once_and_for_good(lab: Lab) -> None:
+    manifest = yaml.safe_load(
+        (ROOT / "deploy" / "kubernetes" / "correct-drift.yml").read_text(encoding="utf-8")
+    )
+    (data,) = [item["data"] for item in manifest["items"] if item["kind"] == "ConfigMap"]
+    shipped = yaml.safe_load(data["cluster_nodes.yml"])
+    options = {key: shipped[key] for key in ("registries", "compose", "keyed_groups")}
+
+    def shards() -> dict[str, list[str]]:
+        inventory = lab.read(**options)
+        assert lab.said == []
+        names = [host.name for host in inventory.get_hosts()]
+        return {name: [one for one in groups(inventory, name) if one.startswith("shard_")] for name in names}
+
+    lab.api.store.add(*(make_node(f"worker-{number}") for number in range(40)))
+    before = shards()
+    assert all(len(mine) == 1 for mine in before.values())
+    assert {shard for mine in before.values() for shard in mine} == {f"shard_{number}" for number in range(4)}
+    lab.api.store.add(make_node("a-new-one"))
+    after = shards()
+    assert after.pop("a-new-one")
+    assert after == before

@@ -1,0 +1,83 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks for the fleet refuse before they connect to the first node: here no node exists."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import pki
+
+NOW = datetime.now(timezone.utc)
+OLD, NEW = pki.make_ca("Harbor CA"), pki.make_ca("Harbor CA")
+EXPIRED = pki.make_ca("Harbor CA", not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=2))
+HOST = "harbor.example.com"
+LIST = [{"host": HOST, "ca_pem": OLD.pem, "proof_image": "library/hello:1"}]
+
+
+def run(tmp_path: Path, playbook: str, *flags: str, **variables: Any) -> tuple[int, str]:
+    """Run a playbook for two nodes that nobody can connect to; exit status and what was said."""
+    given = {
+        "harbor_ca_registries": LIST,
+        "harbor_ca_check_served": False,
+        "harbor_ca_lock_file": str(tmp_path / "lock"),
+        "harbor_ca_report_file": str(tmp_path / "fleet.json"),
+        "ansible_ssh_executable": "/bin/false",
+        **variables,
+    }
+    program = str(Path(sys.executable).parent / "ansible-playbook")
+    command = [program, "-i", "a.invalid,b.invalid,", f"nodetrust.harbor.{playbook}", "-e", json.dumps(given)]
+    done = subprocess.run([*command, *flags], cwd=tmp_path, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def rotation(credential: pki.Credential, phase: str) -> dict[str, Any]:
+    return {
+        "harbor_ca_rotation": {"hosts": [HOST], "ca_pem": credential.pem},
+        "harbor_ca_rotation_phase": phase,
+    }
+
+
+@pytest.mark.parametrize(
+    ("playbook", "flags", "variables", "words"),
+    [
+        ("correct_drift", [], {"harbor_ca_nodes": "nobody"}, "No node is selected"),
+        ("rotate_ca", [], rotation(NEW, ""), "Expected: add, switch or remove"),
+        (
+            "rotate_ca",
+            ["--limit", "a.invalid"],
+            rotation(NEW, "remove"),
+            "--limit leaves out 1 nodes, such as b.invalid",
+        ),
+        ("rotate_ca", [], rotation(EXPIRED, "add"), "The new CA in harbor_ca_rotation has 1 problem"),
+    ],
+    ids=["nobody", "no phase", "a part of the nodes", "the new CA has expired"],
+)
+def test_refused_before_a_node_is_connected_to(
+    tmp_path: Path, playbook: str, flags: list[str], variables: dict[str, Any], words: str
+) -> None:
+    code, said = run(tmp_path, playbook, *flags, **variables)
+    assert code == 2, said
+    assert words in " ".join(said.split()), said
+    assert "UNREACHABLE" not in said
+
+
+def test_a_bad_list_and_nodes_that_are_gone_are_reported_and_end_with_2(tmp_path: Path) -> None:
+    bad = [{"host": HOST, "ca_pem": EXPIRED.pem}]
+    code, said = run(tmp_path, "audit", harbor_ca_registries="{{ mine }}", mine=LIST)
+    assert code == 2, said
+    report = json.loads((tmp_path / "fleet.json").read_text())
+    assert {node["state"] for node in report["nodes"]} == {"unreachable"}
+    code, said = run(tmp_path, "audit", harbor_ca_registries=bad)
+    assert code == 2, said
+    report = json.loads((tmp_path / "fleet.json").read_text())
+    assert {(node["state"], node["reason"]) for node in report["nodes"]} == {("failed", "invalid_registries")}
+    assert "has expired" in report["nodes"][0]["message"]
+    assert report["run"]["complete"] is True
