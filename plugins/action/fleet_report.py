@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
                     "counts": document["counts"],
                     "expiry": worst(document["expiry"]),
                     "summary": said,
-                    "msg": " ".join(said[:2]),
+                    "msg": "; ".join(said[:2]),
                 }
             )
         )

@@ -161,19 +161,31 @@ def _changes(answer: Mapping[str, Any]) -> list[str]:
 
 
 def _failed(node: dict[str, Any], answer: Mapping[str, Any]) -> None:
-    reason = name(answer.get("reason")) or "failed"
     node.update(
         state=FAILED,
-        reason=reason,
-        message=text(answer.get("msg"), LONG) or "The task failed and said nothing.",
+        reason=name(answer.get("reason")) or "failed",
         next_step=text(answer.get("next_step"), LONG) or _ALONE,
         found=words(answer.get("found")),
         expected=words(answer.get("expected")),
     )
+    node["message"] = _what(node, answer) or "The task failed and said nothing."
     about = text(answer.get("registry"))
     for item in node["registries"]:
         if item["registry"] == about:
             item["state"] = FAILED
+
+
+def _what(node: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """The message without what has a field of its own: the node's name for itself, found, expected, next step."""
+    said = text(answer.get("msg"), LONG)
+    own = text(answer.get("node"))
+    if own:
+        said = said.removeprefix(f"{own}: ")
+    if name(answer.get("reason")):
+        for label, field_name in (("Next step", "next_step"), ("Expected", "expected"), ("Found", "found")):
+            if node[field_name]:
+                said = said.partition(f" {label}: ")[0]
+    return said
 
 
 def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool) -> None:

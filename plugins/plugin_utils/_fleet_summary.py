@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_node import CORRECTED, OK, STATES
 
 _MOST = 20
+_PARTS = (("Found", "found"), ("Expected", "expected"), ("Next step", "next_step"))
 _SAYING = {
     "clean": "clean: every node trusts exactly its pinned CAs",
     "corrected": "corrected: what had drifted is put right",
@@ -31,20 +32,27 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     said += document["warnings"]
     bad = [node for node in nodes if node["state"] not in (OK, CORRECTED)]
     bad.sort(key=lambda node: -STATES.index(node["state"]))
-    for (state, reason, next_step), names in _alike(bad[:_MOST]).items():
-        message = next(node["message"] for node in bad if node["node"] == names[0])
-        said.append(
-            f"{state} ({reason}): {', '.join(names)}. {message}"
-            + (f" Next step: {next_step}" if next_step else "")
-        )
+    for names, node in _alike(bad[:_MOST]):
+        parts = [("", node["message"])]
+        parts += [(f"{label}: ", node[key]) for label, key in _PARTS if node[key]]
+        told = " ".join(f"{label}{value.rstrip('. ')}." for label, value in parts if value)
+        said.append(f"{node['state']} ({node['reason']}): {', '.join(names)}. {told}")
     if len(bad) > _MOST:
         said.append(f"and {len(bad) - _MOST} more nodes; the JSON and the HTML report have all of them")
     return said
 
 
-def _alike(nodes: list[dict[str, Any]]) -> dict[tuple[str, str, str | None], list[str]]:
-    """Nodes with the same trouble stand in one line."""
-    groups: dict[tuple[str, str, str | None], list[str]] = {}
+def _alike(nodes: list[dict[str, Any]]) -> list[tuple[list[str], dict[str, Any]]]:
+    """Nodes with the same trouble stand in one line, with the first of them to speak for all."""
+    groups: dict[tuple[Any, ...], tuple[list[str], dict[str, Any]]] = {}
     for node in nodes:
-        groups.setdefault((node["state"], node["reason"] or "", node["next_step"]), []).append(node["node"])
-    return groups
+        key = (
+            node["state"],
+            node["reason"],
+            node["message"],
+            node["found"],
+            node["expected"],
+            node["next_step"],
+        )
+        groups.setdefault(key, ([], node))[0].append(node["node"])
+    return list(groups.values())

@@ -66,7 +66,7 @@ def test_status_and_failure(
     result = report(results=results, fail_on=fail_on, json_file=str(path))
     assert (result["failed"], result["status"], result["exit_code"]) == (failed, status, code)
     assert path.exists()
-    assert result["msg"] == " ".join(result["summary"][:2])
+    assert result["msg"] == "; ".join(result["summary"][:2])
 
 
 @pytest.mark.parametrize(

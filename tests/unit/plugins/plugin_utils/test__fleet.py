@@ -126,6 +126,21 @@ def test_proof_is_kept_for_each_registry() -> None:
     assert [item["proof"] for item in node["registries"]] == ["proven", "none"]
 
 
+FAILURE = TrustError(
+    "it is down", reason="down", registry=HARBOR, found=["a", "b"], expected="up", next_step="start it"
+)
+
+
+def test_a_failure_is_told_once_not_in_the_message_and_in_the_fields_too() -> None:
+    given = {"failed": True, "msg": f"host7: {FAILURE}", "node": "host7", **FAILURE.facts()}
+    found = document([entry(result=given)])
+    node = only(found)
+    assert (node["message"], node["found"], node["expected"]) == (f"{HARBOR}: it is down.", "a; b", "up")
+    assert _fleet_summary.lines(found)[-1] == (
+        f"failed (down): node1. {HARBOR}: it is down. Found: a; b. Expected: up. Next step: start it."
+    )
+
+
 def test_texts_are_bounded_and_printable() -> None:
     given = {"failed": True, "msg": "a\x1b[31mb\u202ec\n" + "x" * 100_000, "next_step": ["no text"]}
     node = only(document([entry("n" * 500, given, labels={"a": "\x07" * 9, 1: 2})]))
