@@ -20,6 +20,7 @@ ARGUMENT_SPEC = {
     "registries": {"type": "raw", "required": True},
     "rotation": {"type": "raw", "default": {}},
     "runtime": {"type": "str", "default": "auto"},
+    "store": {"type": "str", "default": "runtime"},
 }
 _QUESTION = "nodetrust.harbor.ca_fingerprint"
 
@@ -44,10 +45,11 @@ class ActionModule(ActionBase):
         pins = {registry.host: registry.bundle.fingerprints for registry in wanted}
         extra = {registry.host: registry.extra.fingerprints for registry in wanted if registry.extra}
         new = {turn.host: turn.fingerprints for turn in turns}
-        result.update(self._ask(pins, extra, options["runtime"], task_vars))
+        where = {key: options[key] for key in ("runtime", "store")}
+        result.update(self._ask(pins, extra, where, task_vars))
         if new and result.get("in_effect") is False:
             # The end of a rotation takes the old CA from one node after the other.
-            again = self._ask({**pins, **new}, extra, options["runtime"], task_vars)
+            again = self._ask({**pins, **new}, extra, where, task_vars)
             if again.get("in_effect"):
                 result.update(again, only_new=True)
         return result
@@ -56,7 +58,7 @@ class ActionModule(ActionBase):
         self,
         pins: dict[str, list[str]],
         extra: dict[str, list[str]],
-        runtime: str,
+        where: dict[str, str],
         task_vars: dict[str, Any] | None,
     ) -> dict[str, Any]:
         registries = [
@@ -65,7 +67,7 @@ class ActionModule(ActionBase):
         ]
         said: dict[str, Any] = self._execute_module(
             module_name=_QUESTION,
-            module_args={"registries": registries, "runtime": runtime},
+            module_args={"registries": registries, **where},
             task_vars=task_vars,
         )
         return said

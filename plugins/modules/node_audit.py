@@ -35,6 +35,11 @@ options:
       - As for M(nodetrust.harbor.ca_fingerprint).
     type: str
     default: auto
+  store:
+    description:
+      - As for M(nodetrust.harbor.ca_fingerprint).
+    type: str
+    default: runtime
 extends_documentation_fragment:
   - nodetrust.harbor.attributes
   - nodetrust.harbor.attributes.info_module

@@ -29,7 +29,7 @@ mkdir -p /var/lib/pulls
 cat > /var/lib/pulls/pull.py <<'END'
 {(nodes.FILES / "cri_pull.py").read_text()}END
 cat > /var/lib/pulls/loop <<'END'
-while [ ! -e /var/lib/pulls/stop ]; do python3 /var/lib/pulls/pull.py {nodes.HELLO}; sleep 0.5; done
+while [ ! -e /var/lib/pulls/stop ]; do python3 /var/lib/pulls/pull.py {nodes.HELLO}; sleep 1; done
 END
 systemd-run --quiet --unit=pulls sh -c 'sh /var/lib/pulls/loop > /var/lib/pulls/log 2>&1'
 """

@@ -45,12 +45,13 @@ def audit(**options: Any) -> dict[str, Any]:
 
 
 def test_the_node_is_asked_once_for_exactly_the_pins(node: Node) -> None:
-    result = audit(runtime="containerd")
+    result = audit(runtime="containerd", store="system")
     assert result["in_effect"] is True
     assert node.asked == [
         {
             "registries": [{"host": HOST, "fingerprints": [OLD.fingerprint], "extra_ca_fingerprints": []}],
             "runtime": "containerd",
+            "store": "system",
         }
     ]
 
