@@ -90,7 +90,10 @@ class Generated:
         return [] if path is None else [path]
 
     def _old(self) -> dict[str, str]:
-        """The CA files in a config.toml as k3s wrote it before it had a certs.d."""
+        """The CA files in a config.toml as k3s wrote it before it had a certs.d. containerd 2 ignores them
+        (runtime-facts §5)."""
+        if self.major >= 2:
+            return {}
         content = _node.read_state(self.config_file).content
         try:
             configs: Any = parse((content or b"").decode("utf-8")).get(_OLD)

@@ -238,6 +238,9 @@ def test_a_release_from_before_certs_d(k3s):
     assert k3s.check(HOST)["restart_due"]
     k3s.start()
     assert verdict(k3s.check(HOST)) == (True, True, False)
+    k3s.version = "2.1.4-k3s1"
+    assert not k3s.check(HOST)["in_effect"], "containerd 2 ignores these settings"
+    k3s.version = "1.7.27-k3s1"
     k3s.absent(HOST)
     assert k3s.check(HOST)["restart_due"]
 
