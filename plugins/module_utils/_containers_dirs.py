@@ -17,6 +17,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._podman_client import home_of_root
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_docker import DockerRuntime
 
 # Ours to write: the library's own place, and the one that it shares with Docker.
 PLACES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
@@ -28,11 +29,10 @@ def read_containers_directory(registry: Registry, name: str) -> HostDirectory:
     A directory under root's home hides both of ours. It is root's own, so it is read and named, and
     nothing is written while it is wrong.
     """
-    reader = Reader(name, None, fallbacks=False, junk_breaks=False, directory_breaks=True, key_breaks=True)
     home = os.path.join(home_of_root(), ".config/containers/certs.d")
     if not os.path.exists(os.path.join(home, registry.name)):
-        return read_host_directory(_place(registry), registry, reader)
-    found = read_host_directory(home, registry, reader)
+        return read_host_directory(_first(PLACES, registry), registry, _reader(name))
+    found = read_host_directory(home, registry, _reader(name))
     found.problems.append(
         Problem(
             "shadowed_by_home_directory",
@@ -46,11 +46,18 @@ def read_containers_directory(registry: Registry, name: str) -> HostDirectory:
 
 
 def ours(registry: Registry, name: str) -> HostDirectory:
-    """The directory that we would have written to, whatever hides it now."""
-    reader = Reader(name, None, fallbacks=False, junk_breaks=False, directory_breaks=True, key_breaks=True)
-    return read_host_directory(_place(registry), registry, reader)
+    """The directory that we would have written to, whatever hides it now.
+
+    Where dockerd is installed, Docker's directory is Docker's: it may need the file that we honoured there.
+    """
+    places = PLACES[:1] if DockerRuntime.installed() else PLACES
+    return read_host_directory(_first(places, registry), registry, _reader(name))
 
 
-def _place(registry: Registry) -> str:
-    exists = (place for place in PLACES if os.path.exists(os.path.join(place, registry.name)))
-    return next(exists, PLACES[0])
+def _first(places: tuple[str, ...], registry: Registry) -> str:
+    exists = (place for place in places if os.path.exists(os.path.join(place, registry.name)))
+    return next(exists, places[0])
+
+
+def _reader(name: str) -> Reader:
+    return Reader(name, None, fallbacks=False, junk_breaks=False, directory_breaks=True, key_breaks=True)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print, as JSON, all that a run without changes must leave alone on a node.
 
-The processes of containerd and of the lab's container, and of every file that a runtime reads its
+The processes of containerd, of dockerd and of the lab's container, and of every file that a runtime reads its
 inode, times and content.
 """
 
@@ -16,7 +16,9 @@ from typing import Any
 
 ROOTS = (
     "/etc/containerd",
+    "/etc/containers",
     "/etc/docker",
+    "/root/.config/containers",
     "/etc/ssl/certs",
     "/usr/local/share/ca-certificates",
     "/var/lib/nodetrust.harbor",
@@ -46,6 +48,7 @@ def main() -> None:
         json.dumps(
             {
                 "containerd": output("systemctl", "show", "-P", "MainPID", "containerd"),
+                "dockerd": output("pgrep", "-x", "dockerd"),
                 "containers": output("ctr", "--namespace", "k8s.io", "task", "ls", "-q"),
                 "container_pids": output("pgrep", "-x", "busybox"),
                 "files": files,

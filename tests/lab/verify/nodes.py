@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,17 @@ def ca_pem() -> str:
 
 def module(node: str, name: str, options: dict[str, Any], *flags: str) -> dict[str, Any]:
     """Call a module of the collection on one node; its result, failed or not."""
+    return modules(node, name, options, *flags)[node]
+
+
+def modules(pattern: str, name: str, options: dict[str, Any], *flags: str) -> dict[str, dict[str, Any]]:
+    """Call a module of the collection on several nodes at once; the result of each, failed or not."""
     done = subprocess.run(
         [
             "ansible",
             "-i",
             str(INVENTORY),
-            node,
+            pattern,
             "-m",
             f"nodetrust.harbor.{name}",
             "-a",
@@ -62,12 +68,14 @@ def module(node: str, name: str, options: dict[str, Any], *flags: str) -> dict[s
         text=True,
         check=False,
     )
-    start = done.stdout.find(" => {")
-    assert start >= 0, f"no result from {node}:\n{done.stdout}\n{done.stderr}"
-    result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[start + 4 :])[0]
-    # The command line says it in words where newer versions leave the field out.
-    result.setdefault("failed", "| FAILED!" in done.stdout[:start])
-    return result
+    results: dict[str, dict[str, Any]] = {}
+    for head in re.finditer(r"^(\S+) \| (\S+) => (?=\{)", done.stdout, re.MULTILINE):
+        result: dict[str, Any] = json.JSONDecoder().raw_decode(done.stdout[head.end() :])[0]
+        # The command line says it in words where newer versions leave the field out.
+        result.setdefault("failed", head[2] == "FAILED!")
+        results[head[1]] = result
+    assert results, f"no result from {pattern}:\n{done.stdout}\n{done.stderr}"
+    return results
 
 
 def playbook(
@@ -98,6 +106,12 @@ def request(*registries: str, **more: Any) -> dict[str, Any]:
         for registry in registries
     ]
     return {"harbor_ca_nodes": "nodes", "harbor_ca_registries": entries, **more}
+
+
+def login() -> dict[str, str]:
+    """User name and password of the listener on port 8444, as the option credentials wants them."""
+    known = json.loads((RUN / "registry.json").read_text())
+    return {"username": known["username"], "password": known["password"]}
 
 
 def pin() -> str:
