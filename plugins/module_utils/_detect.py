@@ -48,7 +48,8 @@ def detect(wanted: str, timeout: float) -> tuple[Runtime, str]:
     Raises:
         TrustError: none runs, or several run and nothing says which one counts.
     """
-    kubelet, running, present = kubelet_endpoint(), listening(), installed()
+    kubelet, running = kubelet_endpoint(), listening()
+    present = [name for name in installed() if not RUNTIMES[name].daemonless]
     if wanted == "auto" and kubelet is None:
         running = rivals(running, present, any(map(os.path.exists, _KUBELET_PROGRAMS)), _without_cri)
     found = decide(wanted, kubelet, running, present)
@@ -161,8 +162,8 @@ def listening() -> dict[str, str]:
 
 
 def installed() -> list[str]:
-    """Those whose daemon is installed, whether it runs or not."""
-    return [name for name, runtime in RUNTIMES.items() if runtime.installed() and not runtime.daemonless]
+    """Those that are installed, whether they run or not."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.installed()]
 
 
 def _running(name: str, running: dict[str, str], present: list[str], why: str) -> Found:

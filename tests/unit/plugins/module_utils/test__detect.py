@@ -100,10 +100,19 @@ def test_what_is_no_rival_is_left_out(running, present, kubelet, cri, left):
     assert _detect.rivals(running, present, kubelet, lambda _socket: not cri) == left
 
 
-def test_podman_is_not_what_is_installed_and_stopped(monkeypatch):
+def test_podman_is_there_as_soon_as_its_program_is(monkeypatch):
     monkeypatch.setattr(_detect.RUNTIMES["podman"], "programs", ("/",))
     assert _detect.listening()["podman"] == "/"
-    assert "podman" not in _detect.installed()
+    assert "podman" in _detect.installed()
+
+
+def test_podman_is_not_what_is_installed_and_stopped(monkeypatch):
+    monkeypatch.setattr(_detect, "listening", lambda: PODMAN)
+    monkeypatch.setattr(_detect, "installed", lambda: ["crio", "podman"])
+    monkeypatch.setattr(_detect, "kubelet_endpoint", lambda: None)
+    with pytest.raises(TrustError) as caught:
+        _detect.detect("auto", 1)
+    assert caught.value.reason == "runtime_stopped" and "crio is installed" in str(caught.value)
 
 
 @pytest.mark.parametrize(
