@@ -8,6 +8,8 @@ import difflib
 
 import pytest
 
+from tests.lab.verify import nodes
+
 # 1.6 and 1.7 share a parser.
 testinfra_hosts = ["ansible://node1", "ansible://node3"]
 CERTS_DIR = "/etc/containerd/certs.d"
@@ -172,3 +174,13 @@ def test_credentials_of_the_old_kind_do_no_harm_and_are_not_shown(node) -> None:
     result = node.trust("--check", "--diff")
     assert not result["failed"] and "s3cret" not in str(result)
     switched_on(node, text)
+
+
+def test_what_was_put_there_goes_again_without_a_restart(node) -> None:
+    assert node.trust()["changed"] and node.pulls()
+    pid = node.sh("systemctl show -P MainPID containerd")
+    result = node.trust(state="absent")
+    assert result["changed"] and not result["restart_due"], result["msg"]
+    assert nodes.UNKNOWN_AUTHORITY in node.witness()
+    assert not node.trust(state="absent")["changed"]
+    assert node.sh(f"ls -A {CERTS_DIR}; systemctl show -P MainPID containerd") == pid

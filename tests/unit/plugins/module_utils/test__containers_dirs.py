@@ -50,8 +50,8 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 @pytest.fixture(params=["podman", "crio"])
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     if request.param == "podman":
-        return PodmanRuntime(client=None, version="5.4.2")  # type: ignore[arg-type]
-    return CrioRuntime(client=None, version="1.36.3", process=None)  # type: ignore[arg-type]
+        return PodmanRuntime(client=None, version="5.4.2")
+    return CrioRuntime(client=None, version="1.36.3", process=None)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_existing_directory_is_honoured_and_none_is_hidden(
         node.lay(getattr(node, name))
     plan = _plan.plan_present([DESIRED], [runtime.read(REGISTRY)], runtime)
     assert [change.path for change in plan.changes] == [f"{getattr(node, written)}/{NAME}/ca.crt"]
-    assert not plan.restart_after.due
+    assert plan.restart_after is not None and not plan.restart_after.due
 
 
 def test_an_empty_directory_hides_the_right_ca(node: Node, runtime: Runtime) -> None:

@@ -25,7 +25,7 @@ OVERLAY = [["Backing Filesystem", "extfs"]]
 
 def docker(version: str = "26.1.5+dfsg1", status: Any = OVERLAY, **info: Any) -> DockerRuntime:
     said = {"ServerVersion": version, "DriverStatus": status, **info}
-    return DockerRuntime(said, None, client=None)  # type: ignore[arg-type]
+    return DockerRuntime(said, None, client=None)
 
 
 @pytest.fixture

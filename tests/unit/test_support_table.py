@@ -1,0 +1,115 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The support table claims what the scenarios run, no more and no less."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "docs" / "runtimes.md").read_text(encoding="utf-8")
+ASPECTS = ["installed", "in effect", "restart", "proof", "absent"]
+HEAD = f"| runtime | version | {' | '.join(ASPECTS)} |"
+# A scenario without such a file covers nothing in the table.
+COVERS = sorted(ROOT.glob("molecule/*/covers.yml"))
+
+
+def table() -> dict[tuple[str, str], dict[str, str]]:
+    rows = {}
+    for line in GUIDE.partition(HEAD)[2].partition("\n\n")[0].splitlines()[2:]:
+        runtime, version, *cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        assert (runtime, version) not in rows, f"two rows for {runtime} {version}"
+        rows[runtime, version] = dict(zip(ASPECTS, cells, strict=True))
+    return rows
+
+
+def entries() -> list[tuple[Path, dict[str, Any]]]:
+    return [
+        (path.parent, entry) for path in COVERS for entry in yaml.safe_load(path.read_text(encoding="utf-8"))
+    ]
+
+
+def function(scenario: Path, name: str) -> ast.FunctionDef:
+    """The test of that name, in a step that the scenario really takes."""
+    file, _colons, test = name.partition("::")
+    sequence = yaml.safe_load((scenario / "molecule.yml").read_text(encoding="utf-8"))["scenario"][
+        "test_sequence"
+    ]
+    step = file.partition("/")[0]
+    assert ("verify" if step == "tests" else f"verify {step}") in sequence, (
+        f"{scenario.name} never verifies {step}"
+    )
+    tree = ast.parse((scenario / file).read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == test]
+    assert found, f"{scenario.name}/{file} has no {test}"
+    return found[0]
+
+
+def test_every_cell_says_run_exactly_where_a_scenario_covers_it() -> None:
+    claimed = {
+        (*row, aspect) for row, cells in table().items() for aspect, cell in cells.items() if cell == "run"
+    }
+    covered = {
+        (entry["runtime"], version, aspect)
+        for _scenario, entry in entries()
+        for version in entry["versions"]
+        for aspect in entry["aspects"]
+    }
+    assert claimed == covered
+
+
+def test_every_other_cell_says_what_it_is() -> None:
+    cells = {cell for row in table().values() for cell in row.values()}
+    assert cells == {"run", "files only"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "entry"), entries(), ids=lambda value: value.name if isinstance(value, Path) else ""
+)
+def test_what_covers_a_cell_exists_and_can_fail(scenario: Path, entry: dict[str, Any]) -> None:
+    assert set(entry["aspects"]) <= set(ASPECTS)
+    for name in [entry["seen_in"], *entry["aspects"].values()]:
+        body = ast.unparse(function(scenario, name))
+        # Some say it all in a helper of their own file.
+        helpers = set(re.findall(r"\b([a-z_]+)\(", body))
+        source = (scenario / name.partition("::")[0]).read_text(encoding="utf-8")
+        bodies = [
+            ast.unparse(node)
+            for node in ast.parse(source).body
+            if isinstance(node, ast.FunctionDef) and node.name in helpers
+        ]
+        assert any("assert " in text for text in [body, *bodies]), f"{name} asserts nothing"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "entry"), entries(), ids=lambda value: value.name if isinstance(value, Path) else ""
+)
+def test_the_versions_are_those_that_the_scenario_sees(scenario: Path, entry: dict[str, Any]) -> None:
+    files = [
+        scenario / entry["seen_in"].partition("::")[0],
+        *scenario.glob("conftest.py"),
+        *scenario.parent.parent.glob("tests/lab/verify/node.py"),
+    ]
+    known = "".join(file.read_text(encoding="utf-8") for file in files)
+    for version in entry["versions"]:
+        assert re.search(rf'"{re.escape(version)}\.?"', known), (
+            f"nothing in {scenario.name} looks for {version}"
+        )
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_every_runtime_has_a_row(name: str) -> None:
+    named = {runtime.partition(",")[0].lower().replace("-", "") for runtime, _version in table()}
+    assert name in named
+
+
+def test_the_readme_leads_there() -> None:
+    assert "docs/runtimes.md" in (ROOT / "README.md").read_text(encoding="utf-8")
