@@ -113,3 +113,17 @@ def test_every_runtime_has_a_row(name: str) -> None:
 
 def test_the_readme_leads_there() -> None:
     assert "docs/runtimes.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_smallest_runtime_in_the_guide_is_the_one_in_the_code() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    path = "plugins/module_utils/_runtime_crio.py"
+    shown = guide.partition(f"+++ b/{path}\n")[2].partition("--- a/")[0]
+    assert [line[1:] for line in shown.splitlines()] == (ROOT / path).read_text(encoding="utf-8").splitlines()
+    rows = re.findall(
+        r"^\+( *(?:from|Crio).*|\| .* \|)$",
+        guide.partition("+++ b/plugins/module_utils/_runtimes.py")[2],
+        re.MULTILINE,
+    )
+    known = (ROOT / "plugins/module_utils/_runtimes.py").read_text(encoding="utf-8") + GUIDE
+    assert len(rows) == 3 and all(row in known.splitlines() for row in rows)
