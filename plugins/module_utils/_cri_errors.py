@@ -35,7 +35,8 @@ def refused(status: GrpcStatus, socket: str, via: str | None) -> CriError:
     """The call ended with another code than OK."""
     words = status.message
     reason, what = "call_failed", "The runtime refused the call."
-    next_step = "Read the runtime's log: journalctl -u containerd -n 50"
+    service = _service(socket)
+    next_step = f"Read the runtime's log: journalctl -u {service} -n 50"
     if status.code == "Unimplemented":
         reason, what = "cri_not_loaded", "The runtime runs, but its CRI plugin is not loaded."
         next_step = (
@@ -44,12 +45,12 @@ def refused(status: GrpcStatus, socket: str, via: str | None) -> CriError:
         )
     elif status.code == "Unavailable" and ("dial unix" in words or "not gRPC" in words):
         reason, what = "cri_unavailable", "No CRI runtime answers on the socket."
-        next_step = "Start the runtime (systemctl status containerd), or name the socket that it listens on"
+        next_step = f"Start the runtime (systemctl status {service}), or name the socket that it listens on"
         if "permission denied" in words:
             next_step = "Run as root (become: true)"
     elif status.code == "Unavailable" and "error reading from server" in words:
         reason, what = "cri_unavailable", "The runtime broke the call off."
-        next_step = "See whether it restarts (systemctl status containerd) and whether this is its CRI socket"
+        next_step = f"See whether it restarts (systemctl status {service}) and whether this is its CRI socket"
     return CriError(
         what,
         code=status.code,
@@ -61,6 +62,14 @@ def refused(status: GrpcStatus, socket: str, via: str | None) -> CriError:
         expected="an answer from CRI runtime.v1",
         next_step=next_step,
     )
+
+
+def _service(socket: str) -> str:
+    """Whose log to read."""
+    for part, service in (("/crio/", "crio"), ("/cri-dockerd", "cri-docker"), ("/k3s/", "k3s")):
+        if part in socket:
+            return service
+    return "containerd"
 
 
 def late(limit: float, socket: str, via: str) -> CriError:

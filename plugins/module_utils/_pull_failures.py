@@ -33,7 +33,9 @@ def _row(name: str, pattern: str, remedy: str) -> _Row:
     return _Row(name, re.compile(pattern, re.IGNORECASE | re.DOTALL), remedy)
 
 
-_RESTARTING = "the runtime is stopped or restarting: systemctl status containerd; then try again"
+_RESTARTING = (
+    "the runtime is stopped or restarting: look at its service with systemctl status; then try again"
+)
 _CREDENTIALS = "TLS is fine; the registry wants credentials that may pull this image"
 
 # First match wins, so the order is part of the knowledge: our own files before TLS, the special
@@ -200,7 +202,7 @@ _TABLE = (
         "node_storage",
         r"no space left on device|read-only file system"
         r"|failed to (?:extract layer|unpack image|prepare extraction)|content digest \S+: not found",
-        "the registry delivered, but this node cannot store the image: df -h and journalctl -u containerd",
+        "the registry delivered, but this node cannot store the image: df -h and the runtime's own log",
     ),
     _row(
         "not_found",

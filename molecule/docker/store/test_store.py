@@ -13,6 +13,8 @@ from testinfra.host import Host
 from tests.lab.verify import engines, nodes
 
 testinfra_hosts = ["ansible://engine3"]
+SWITCH = '{"features": {"containerd-snapshotter": true}}'
+LIVE = '{"features": {"containerd-snapshotter": true}, "live-restore": true}'
 PLACE = f"/etc/docker/certs.d/{nodes.REGISTRY}"
 
 
@@ -27,7 +29,7 @@ def trust(**options: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module", autouse=True)
 def in_containerd(host: Host) -> Iterator[None]:
     """The switch is the test's own doing, and so is the restart; the container of before is not in that store."""
-    sh(host, 'echo \'{"features": {"containerd-snapshotter": true}}\' > /etc/docker/daemon.json')
+    sh(host, f"echo '{SWITCH}' > /etc/docker/daemon.json")
     sh(host, "systemctl reset-failed docker; systemctl restart docker")
     yield
     sh(host, "rm /etc/docker/daemon.json; systemctl reset-failed docker; systemctl restart docker")
@@ -72,3 +74,31 @@ def test_a_hosts_toml_that_verifies_nothing_is_drift(host: Host) -> None:
     finally:
         sh(host, f"rm {PLACE}/hosts.toml")
         assert trust()["proof"] == "proven"
+
+
+def test_a_restart_that_would_stop_containers_is_left_to_a_person_until_it_would_not(host: Host) -> None:
+    sh(
+        host,
+        "tar -C /bin -c busybox | docker import - second && "
+        "docker run -d --name second --network none second /busybox sleep 1h",
+    )
+    container, dockerd = sh(host, "pgrep -f '^/busybox sleep 1h'"), sh(host, "pgrep -x dockerd")
+    request = {**engines.request("docker"), "harbor_ca_store": "system"}
+    registries = [{"host": name} for name in engines.REGISTRIES]
+    try:
+        run = nodes.playbook("onboard_node", request, "--limit", "engine3")
+        assert run.returncode != 0 and "without live-restore" in run.stdout, run.stdout
+        assert (sh(host, "pgrep -f '^/busybox sleep 1h'"), sh(host, "pgrep -x dockerd")) == (
+            container,
+            dockerd,
+        )
+
+        sh(host, f"echo '{LIVE}' > /etc/docker/daemon.json; systemctl reload docker")
+        run = nodes.playbook("onboard_node", request, "--limit", "engine3")
+        assert run.returncode == 0, run.stdout
+        assert sh(host, "pgrep -f '^/busybox sleep 1h'") == container
+        assert sh(host, "pgrep -x dockerd") != dockerd
+        assert engines.pull(host, "docker") == "pulled"
+    finally:
+        sh(host, "docker rm -f second")
+        trust(state="absent", store="system", registries=registries)

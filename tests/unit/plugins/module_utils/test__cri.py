@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri, _cri_clients
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri, _cri_clients, _cri_errors
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_wire as wire
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
 
@@ -381,3 +381,16 @@ def test_an_empty_request_that_is_kept_waiting_is_no_answer(monkeypatch: pytest.
     with pytest.raises(CriError) as caught:
         client._call("v1.RuntimeService/Version", b"", 60)
     assert caught.value.code == "Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("socket_path", "service"),
+    [
+        ("/run/containerd/containerd.sock", "containerd"),
+        ("/run/crio/crio.sock", "crio"),
+        ("/run/cri-dockerd.sock", "cri-docker"),
+    ],
+)
+def test_the_service_to_look_at_is_that_of_the_socket(socket_path: str, service: str) -> None:
+    nobody = wire.GrpcStatus("Unavailable", f"dial unix {socket_path}: connect: no such file or directory")
+    assert f"systemctl status {service})" in str(_cri_errors.refused(nobody, socket_path, None))
