@@ -42,6 +42,8 @@ def test_the_guide_names_every_reason_that_a_node_may_give() -> None:
         "_node",
         "_rancher",
         "_registries_yaml",
+        "_containers_dirs",
+        "_runtime_docker",
         "_runtime_k0s",
         "_runtime_microk8s",
         "_yaml_model",
