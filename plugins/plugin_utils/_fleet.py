@@ -252,6 +252,11 @@ def _warnings(document: Mapping[str, Any]) -> list[str]:
                 f"issued by {served['issuer']}), so pulls fail on every node. Next step: if the registry's CA was "
                 "renewed, pin the new one and run nodetrust.harbor.rotate_ca."
             )
+        if served and served["trusted"] is None:
+            said.append(
+                f"{item['registry']}: the controller could not see what it serves ({served['error']}), so "
+                "nobody knows when that ends. Next step: look from the controller with openssl s_client -connect."
+            )
         here = [one for node in nodes for one in node["registries"] if one["registry"] == item["registry"]]
         judged = [one for one in here if one["state"] != UNKNOWN]
         wanted = not here or any(one["expected_fingerprints"] for one in judged)

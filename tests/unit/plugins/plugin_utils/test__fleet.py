@@ -277,6 +277,21 @@ def test_a_wrong_clock_is_told(told: dict[str, Any], skew: float | None, state: 
     assert [one["level"] for one in found["expiry"]] == ["ok"]
 
 
+def test_a_registry_that_the_controller_cannot_reach_is_said_and_fails_nobody() -> None:
+    served = {
+        "reachable": False,
+        "reason": "the connection was refused",
+        "trusted": None,
+        "certificate": None,
+    }
+    found = document([entry(result=answer())], [{**bundle(), "served": served}])
+    VALIDATOR.validate(found)
+    assert found["status"] == "clean"
+    assert any(
+        "could not see what it serves (the connection was refused)" in line for line in found["warnings"]
+    )
+
+
 def test_pins_for_a_registry_that_no_node_has() -> None:
     found = document([entry(result=answer())], [bundle(), bundle(MIRROR, 2)])
     assert any(MIRROR in line and "no node has a CA" in line for line in found["warnings"])
