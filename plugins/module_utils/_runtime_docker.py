@@ -74,8 +74,8 @@ class DockerRuntime(Runtime):
                     "insecure_registry",
                     "dockerd doesn't verify this registry: it stands in insecure-registries",
                     "/etc/docker/daemon.json",
-                    f"take it out of insecure-registries (daemon.json or the options of {self.unit}), then "
-                    f"systemctl reload {self.unit}, and run again",
+                    "take it out of insecure-registries in daemon.json, and leave [] if it was the only one, for a "
+                    f"reload passes over a key that is gone; then systemctl reload {self.unit}, and run again",
                 )
             )
         return place

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -76,18 +77,23 @@ def test_a_proof_that_our_change_broke_brings_the_old_ca_back(host: Host) -> Non
     assert engines.pull(host, "docker") == "pulled"
 
 
+def insecure(host: Host, *registries: str) -> None:
+    # The daemon's own reload, so that this needs no restart either. A key that is not there changes nothing.
+    config = json.dumps({"insecure-registries": registries})
+    sh(host, f"echo '{config}' > /etc/docker/daemon.json; systemctl reload docker")
+
+
 def test_a_registry_that_docker_does_not_verify_is_drift(host: Host) -> None:
-    # The daemon's own reload, so that this needs no restart either.
-    sh(
-        host,
-        f'echo \'{{"insecure-registries": ["{nodes.REGISTRY}"]}}\' > /etc/docker/daemon.json; systemctl reload docker',
-    )
+    insecure(host, nodes.REGISTRY)
     try:
         result = engines.check("docker", "engine2")["engine2"]
         assert not result["in_sync"] and "insecure-registries" in str(result["registries"][0]["reasons"])
-        assert trust()["reason"] == "insecure_registry"
+        refused = trust()
+        assert refused["reason"] == "insecure_registry" and "[]" in refused["next_step"]
     finally:
-        sh(host, "echo '{}' > /etc/docker/daemon.json; systemctl reload docker; rm /etc/docker/daemon.json")
+        insecure(host)
+        sh(host, "rm /etc/docker/daemon.json")
+    assert engines.check("docker", "engine2")["engine2"]["in_effect"]
 
 
 def test_with_a_login_the_proof_goes_through(host: Host) -> None:
