@@ -13,8 +13,9 @@ from tests.lab import pki
 from tests.lab.verify import engines, nodes
 
 testinfra_hosts = ["ansible://engine1"]
+LIBRARY = ".config/containers"
 PLACE = f"/etc/containers/certs.d/{nodes.REGISTRY}"
-HOME = f"/root/.config/containers/certs.d/{nodes.REGISTRY}"
+HOME = f"/root/{LIBRARY}/certs.d/{nodes.REGISTRY}"
 
 
 def sh(host: Host, script: str) -> str:
@@ -64,7 +65,7 @@ def test_a_directory_under_roots_home_hides_ours_and_is_named(host: Host) -> Non
         removed = trust(state="absent")
         assert f"remove {PLACE}/ca.crt" in removed["changes"]
     finally:
-        sh(host, "rm -rf /root/.config/containers")
+        sh(host, f"rm -rf /root/{LIBRARY}")
     assert trust()["proof"] == "proven"
 
 
@@ -75,7 +76,7 @@ def test_with_the_right_ca_under_roots_home_nothing_is_written(host: Host) -> No
         assert not result["changed"] and result["proof"] == "proven"
         assert any(HOME in reason for reason in result["registries"][0]["reasons"])
     finally:
-        sh(host, "rm -rf /root/.config/containers")
+        sh(host, f"rm -rf /root/{LIBRARY}")
 
 
 def test_a_proof_that_our_change_broke_brings_the_old_ca_back(host: Host) -> None:

@@ -18,7 +18,7 @@ ROOTS = (
     "/etc/containerd",
     "/etc/containers",
     "/etc/docker",
-    "/root/.config/containers",
+    os.path.expanduser("~root/.config/containers"),
     "/etc/ssl/certs",
     "/usr/local/share/ca-certificates",
     "/var/lib/nodetrust.harbor",

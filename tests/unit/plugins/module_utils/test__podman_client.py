@@ -29,9 +29,9 @@ def program(place: Path, script: str) -> str:
 
 
 def test_a_pull_that_succeeds_returns_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/srv/somebody")
     monkeypatch.setenv("CONTAINER_HOST", "ssh://elsewhere")
-    monkeypatch.setenv("REGISTRY_AUTH_FILE", "/home/somebody/auth.json")
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", "/srv/somebody/auth.json")
     podman = Podman(program(tmp_path, "echo abc123"), 10)
     assert podman.pull(IMAGE) == "abc123"
     assert (tmp_path / "args").read_text().startswith("pull --quiet --authfile=")
