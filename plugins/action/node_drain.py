@@ -12,13 +12,16 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import (
     cordon,
     drain,
     release,
+    wait_ready,
 )
+
+_JOBS = {"drained": drain, "ready": wait_ready, "released": release}
 
 
 class ActionModule(ClusterAction):
     OPTIONS: ClassVar[dict[str, Any]] = {
         "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["cordoned", "drained", "released"], "required": True},
+        "state": {"type": "str", "choices": ["cordoned", *_JOBS], "required": True},
         "timeout": {"type": "float", "default": 300.0},
         "interval": {"type": "float", "default": 5.0},
         "evict_bare_pods": {"type": "bool", "default": False},
@@ -37,5 +40,4 @@ class ActionModule(ClusterAction):
         with self.connect(options, options["context"]) as cluster:
             if options["state"] == "cordoned":
                 return cordon(cluster, node, check_mode=check_mode)
-            job = drain if options["state"] == "drained" else release
-            return job(cluster, node, limits, check_mode=check_mode)
+            return _JOBS[options["state"]](cluster, node, limits, check_mode=check_mode)

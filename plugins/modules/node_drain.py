@@ -15,8 +15,10 @@ description:
     refuses is asked for again until O(timeout). No pod is ever deleted past its budget.
   - Pods of DaemonSets, mirror pods and finished pods stay.
   - A drain that fails gives the node back, if the same call cordoned it.
-  - V(released) waits until the node is Ready, and uncordons it if this module had cordoned it, in this run or in
-    an earlier one that died. A cordon of somebody else stays.
+  - V(ready) waits until the cluster calls the node Ready, and changes nothing. An API server that does not answer
+    is waited for too.
+  - V(released) uncordons the node as soon as it is Ready, if this module had cordoned it, in this run or in an
+    earlier one that died. A cordon of somebody else stays, and nothing is waited for.
   - Runs on the controller. The node is not connected to.
 author:
   - The nodetrust.harbor maintainers (@nodetrust)
@@ -37,9 +39,9 @@ options:
     type: str
     required: true
   state:
-    description: Whether to keep new pods away, to empty the node too, or to give it back.
+    description: Whether to keep new pods away, to empty the node too, to wait for it, or to give it back.
     type: str
-    choices: [cordoned, drained, released]
+    choices: [cordoned, drained, ready, released]
     required: true
   timeout:
     description: Seconds until a drain, or the wait for the node to be Ready, fails.
@@ -77,6 +79,12 @@ EXAMPLES = r"""
       ansible.builtin.systemd_service:
         name: docker
         state: restarted
+
+    - name: Wait until the node is Ready
+      nodetrust.harbor.node_drain:
+        name: "{{ cluster_node.name }}"
+        context: "{{ cluster_node.cluster }}"
+        state: ready
 
   always:
     - name: Give the node back

@@ -20,6 +20,8 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors impo
     NotFound,
     Rejected,
     Throttled,
+    Unreachable,
+    plain,
 )
 
 CORDONED = "nodetrust.harbor/cordoned"
@@ -78,14 +80,18 @@ def sort_pods(pods: Iterable[dict[str, Any]], limits: Limits) -> Pods:
     return sorted_
 
 
+def is_ours(node: dict[str, Any]) -> bool:
+    """Whether it was this collection that cordoned the node."""
+    return CORDONED in (node["metadata"].get("annotations") or {})
+
+
 def _set_cordon(cluster: Cluster, node: str, on: bool, check_mode: bool) -> bool:
     """Cordon, or take back a cordon of ours. Whether that is a change; never touches a cordon of others."""
     for attempt in range(1, _CONFLICTS + 1):
         found = cluster.node(node)
         metadata = found["metadata"]
-        ours = CORDONED in (metadata.get("annotations") or {})
         cordoned = (found.get("spec") or {}).get("unschedulable") is True
-        if cordoned if on else not ours:
+        if cordoned if on else not is_ours(found):
             return False
         patch = {
             "metadata": {
@@ -166,7 +172,7 @@ def _evict_all(cluster: Cluster, node: str, pods: list[dict[str, Any]], limits: 
                 found=found,
                 next_step="see why the other replicas are not Ready, or raise the timeout; then run again",
             )
-        clock.sleep(limits.interval)
+        clock.sleep(_pause(clock, deadline, limits))
 
 
 def _evict_one(cluster: Cluster, pod: dict[str, Any]) -> str | None:
@@ -182,25 +188,51 @@ def _evict_one(cluster: Cluster, pod: dict[str, Any]) -> str | None:
     return None
 
 
-def release(
+def wait_ready(
     cluster: Cluster, node: str, limits: Limits, *, check_mode: bool = False, clock: Clock | None = None
 ) -> dict[str, Any]:
-    """Wait until the node is Ready, and take back the cordon if it is ours."""
+    """Wait until the cluster calls the node Ready. Changes nothing.
+
+    An API server that does not answer is waited for too: it may run on the very node that was restarted.
+    """
     clock = clock or Clock()
     deadline = clock.now() + limits.timeout
     while not check_mode:
-        conditions = (cluster.node(node).get("status") or {}).get("conditions") or []
-        ready: dict[str, Any] = next((item for item in conditions if item.get("type") == "Ready"), {})
-        if ready.get("status") == "True":
-            break
-        if clock.now() >= deadline:
-            raise DrainFailed(
-                f"Node {node!r} did not become Ready within {limits.timeout:g} seconds; it stays cordoned.",
-                reason="node_not_ready",
-                context=cluster.target.context,
-                found=f"Ready {ready.get('status')}: {ready.get('reason')}",
-                next_step="look at the kubelet's log on the node; run again to give it back",
-            )
-        clock.sleep(limits.interval)
-    changed = _set_cordon(cluster, node, False, check_mode)
+        try:
+            conditions = (cluster.node(node).get("status") or {}).get("conditions") or []
+        except (Unreachable, Throttled, Rejected):
+            if clock.now() >= deadline:
+                raise
+        else:
+            ready: dict[str, Any] = next((item for item in conditions if item.get("type") == "Ready"), {})
+            if ready.get("status") == "True":
+                break
+            if clock.now() >= deadline:
+                said = ": ".join(plain(ready[key]) for key in ("reason", "message") if ready.get(key))
+                raise DrainFailed(
+                    f"Node {node!r} did not become Ready within {limits.timeout:g} seconds.",
+                    reason="node_not_ready",
+                    context=cluster.target.context,
+                    found=f"Ready {ready.get('status')}{', ' + said if said else ''}",
+                    expected="Ready True",
+                    next_step="look at the kubelet's log on the node (journalctl -u kubelet); "
+                    "correct that, then run again",
+                )
+        clock.sleep(_pause(clock, deadline, limits))
+    return {"changed": False}
+
+
+def _pause(clock: Clock, deadline: float, limits: Limits) -> float:
+    """Until the next look, the last of which is at the deadline."""
+    return max(0.0, min(limits.interval, deadline - clock.now()))
+
+
+def release(
+    cluster: Cluster, node: str, limits: Limits, *, check_mode: bool = False, clock: Clock | None = None
+) -> dict[str, Any]:
+    """Take back the cordon when the node is Ready. A cordon that is not ours is nothing to wait for."""
+    changed = is_ours(cluster.node(node))
+    if changed:
+        wait_ready(cluster, node, limits, check_mode=check_mode, clock=clock)
+        changed = _set_cordon(cluster, node, False, check_mode)
     return {"changed": changed, "uncordoned": changed}

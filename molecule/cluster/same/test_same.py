@@ -22,9 +22,10 @@ def test_a_run_that_changes_nothing_writes_nothing(host: Host) -> None:
     assert re.search(r"node4 +: ok=\d+ +changed=0 +unreachable=0 +failed=0", said)
     assert cluster.writes(asked) == []
     assert outcome["node4"]["certified"] is True
-    # One list for the inventory, one look at the node to certify.
+    # One list for the inventory, the rights for the whole run, one look at the node to certify.
     assert [request["path"] for request in cluster.audit()[asked:]] == [
         "/api/v1/nodes",
+        *["/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] * 3,
         "/api/v1/nodes/node4",
     ]
 

@@ -10,7 +10,8 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.lab.verify import nodes
@@ -35,7 +36,7 @@ def call(method: str, path: str, body: Any = None, user: str = "kubeconfig") -> 
         data=None if body is None else json.dumps(body).encode(),
         headers={
             "Authorization": f"Bearer {login['token']}",
-            "Content-Type": "application/merge-patch+json",
+            "Content-Type": "application/json" if method == "POST" else "application/merge-patch+json",
         },
     )
     context = ssl.create_default_context(cafile=cluster["certificate-authority"])
@@ -50,6 +51,22 @@ def node(name: str) -> dict[str, Any]:
 
 def patch(name: str, body: dict[str, Any], user: str = "kubeconfig") -> None:
     call("PATCH", f"/api/v1/nodes/{name}", body, user)
+
+
+def set_ready(name: str, on: bool) -> None:
+    """What the kubelet would say of itself."""
+    conditions = [item for item in node(name)["status"]["conditions"] if item["type"] != "Ready"]
+    ready = {"type": "Ready", "status": "True" if on else "False"}
+    said = (
+        {"reason": "KubeletReady"} if on else {"reason": "KubeletNotReady", "message": "PLEG is not healthy"}
+    )
+    body = {"status": {"conditions": [*conditions, {**ready, **said}]}}
+    call("PATCH", f"/api/v1/nodes/{name}/status", body)
+
+
+def set_cordon(name: str, on: bool, ours: bool) -> None:
+    mark = {CORDONED: "true" if on and ours else None}
+    patch(name, {"metadata": {"annotations": mark}, "spec": {"unschedulable": on or None}})
 
 
 def taints(name: str) -> list[str]:
@@ -76,7 +93,12 @@ def audit() -> list[dict[str, Any]]:
 
 
 def writes(since: int = 0) -> list[dict[str, Any]]:
-    return [request for request in audit()[since:] if request["method"] != "GET"]
+    """All but reading, and asking what one may do."""
+    return [
+        request
+        for request in audit()[since:]
+        if request["method"] != "GET" and not request["path"].endswith("/selfsubjectaccessreviews")
+    ]
 
 
 def groups() -> dict[str, set[str]]:
@@ -86,13 +108,15 @@ def groups() -> dict[str, set[str]]:
     return {name: set(group.get("hosts", [])) for name, group in json.loads(said.stdout).items()}
 
 
-def start(*flags: str, **variables: Any) -> subprocess.Popen[str]:
+def start(
+    *flags: str, inventory: Path = INVENTORY, wrapper: Sequence[str] = (), **variables: Any
+) -> subprocess.Popen[str]:
     """Begin to onboard the nodes of the cluster."""
     OUTCOME.unlink(missing_ok=True)
     given = {"harbor_ca_result_file": str(OUTCOME), **variables}
-    command = ["ansible-playbook", "-i", str(INVENTORY), "nodetrust.harbor.onboard_node"]
+    command = ["ansible-playbook", "-i", str(inventory), "nodetrust.harbor.onboard_node"]
     return subprocess.Popen(
-        [*command, "-e", json.dumps(given), *flags],
+        [*wrapper, *command, "-e", json.dumps(given), *flags],
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -100,19 +124,19 @@ def start(*flags: str, **variables: Any) -> subprocess.Popen[str]:
     )
 
 
-def onboard(*flags: str, **variables: Any) -> tuple[int, str, dict[str, Any]]:
+def onboard(*flags: str, **how: Any) -> tuple[int, str, dict[str, Any]]:
     """Onboard them: exit status, what was said, the outcome of each node."""
-    run = start(*flags, **variables)
-    said = run.communicate(timeout=180)[0]
+    run = start(*flags, **how)
+    said = run.communicate(timeout=300)[0]
     return run.returncode, said, json.loads(OUTCOME.read_text())["nodes"] if OUTCOME.exists() else {}
 
 
 def wait_for(what: Callable[[], Any], run: subprocess.Popen[str]) -> None:
-    """Until it is true; the end of the run before that is a failure, and so is a minute."""
-    deadline = time.monotonic() + 60
+    """Until it is true; the end of the run before that is a failure, and so are two minutes."""
+    deadline = time.monotonic() + 120
     while not what():
         assert run.poll() is None, run.communicate()[0]
-        assert time.monotonic() < deadline, "it did not happen within a minute"
+        assert time.monotonic() < deadline, "it did not happen within two minutes"
         time.sleep(0.2)
 
 

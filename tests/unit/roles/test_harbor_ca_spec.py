@@ -18,7 +18,7 @@ PLAYBOOKS = ROOT / "playbooks"
 PLAYBOOK_VARIABLES = {
     f"harbor_ca_{name}"
     for name in (
-        *("nodes", "serial", "result_file", "certify", "label", "taint", "condition"),
+        *("nodes", "serial", "result_file", "label", "taint", "condition"),
         *("report_file", "report_html", "metrics_file", "warning_days", "error_days", "run_id"),
         *(
             "fail_on",
@@ -39,7 +39,8 @@ def load(path: Path) -> Any:
 
 
 DEFAULTS: dict[str, Any] = load(ROLE / "defaults" / "main.yml")
-OPTIONS: dict[str, Any] = load(ROLE / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+SPECS: dict[str, Any] = load(ROLE / "meta" / "argument_specs.yml")["argument_specs"]
+OPTIONS: dict[str, Any] = SPECS["main"]["options"]
 TASK_FILES = sorted([*ROLE.glob("tasks/*.yml"), *PLAYBOOKS.glob("**/*.yml")])
 
 
@@ -57,6 +58,13 @@ def tasks_of(node: Any) -> list[dict[str, Any]]:
 
 def test_every_option_has_a_default_and_every_default_is_documented() -> None:
     assert set(DEFAULTS) == set(OPTIONS)
+
+
+def test_the_check_before_the_first_node_knows_every_option() -> None:
+    check = SPECS["check"]["options"]
+    assert set(check) == set(OPTIONS)
+    # The list is checked by a module of its own, which tells all its mistakes at once.
+    assert {name for name in check if check[name] != OPTIONS[name]} == {"harbor_ca_registries"}
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))

@@ -19,6 +19,7 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import (
     Limits,
     drain,
     release,
+    wait_ready,
 )
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import Cluster, connect
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import KubeError
@@ -68,6 +69,14 @@ class Lab:
     def release(self, **how: Any) -> dict[str, Any]:
         with self.cluster() as cluster:
             return release(cluster, "n", LIMITS, clock=self.time.clock(), **how)
+
+    def wait_ready(self, timeout: float = 60) -> dict[str, Any]:
+        with self.cluster() as cluster:
+            return wait_ready(cluster, "n", LIMITS._replace(timeout=timeout), clock=self.time.clock())
+
+    def set_ready(self, status: str) -> None:
+        said = {"status": status, "reason": "KubeletNotReady", "message": "PLEG is\nnot healthy"}
+        self.api.store.edit("nodes", "n", lambda node: node["status"]["conditions"][3].update(said))
 
     def is_cordoned(self) -> bool:
         return self.api.store.get("nodes", "n")["spec"].get("unschedulable") is True
@@ -185,19 +194,63 @@ def test_a_server_error_while_draining_gives_the_node_back(lab: Lab) -> None:
 
 def test_release_waits_until_the_node_is_ready(lab: Lab) -> None:
     lab.drain()
-
-    def set_ready(status: str) -> None:
-        lab.api.store.edit("nodes", "n", lambda node: node["status"]["conditions"][3].update(status=status))
-
-    set_ready("False")
-    lab.time.events.append((15, lambda: set_ready("True")))
+    lab.set_ready("False")
+    lab.time.events.append((15, lambda: lab.set_ready("True")))
     assert lab.release()["uncordoned"] is True
     assert lab.time.time == 15
     lab.drain()
-    set_ready("Unknown")
+    lab.set_ready("Unknown")
     with pytest.raises(DrainFailed) as caught:
         lab.release()
     assert (caught.value.reason, lab.is_cordoned()) == ("node_not_ready", True)
+
+
+def test_nobody_waits_for_a_node_that_is_not_ours_to_give_back(lab: Lab) -> None:
+    lab.api.store.edit("nodes", "n", lambda node: node["spec"].update(unschedulable=True))
+    lab.set_ready("False")
+    assert lab.release() == {"changed": False, "uncordoned": False}
+    assert lab.time.time == 0
+
+
+def test_ready_is_waited_for_and_nothing_is_changed(lab: Lab) -> None:
+    lab.set_ready("False")
+    lab.time.events.append((15, lambda: lab.set_ready("True")))
+    assert lab.wait_ready() == {"changed": False}
+    assert lab.time.time == 15
+    assert {request.method for request in lab.api.requests} == {"GET"}
+
+
+def test_a_node_that_does_not_become_ready_is_told_in_full(lab: Lab) -> None:
+    lab.set_ready("False")
+    with pytest.raises(DrainFailed) as caught:
+        lab.wait_ready(timeout=7)
+    assert lab.time.time == 7, "the last look is at the deadline"
+    assert caught.value.facts() | {"next_step": ""} == {
+        "reason": "node_not_ready",
+        "registry": None,
+        "path": None,
+        "found": "Ready False, KubeletNotReady: PLEG is not healthy",
+        "expected": "Ready True",
+        "next_step": "",
+        "context": "lab",
+    }
+    assert "journalctl -u kubelet" in str(caught.value)
+
+
+def test_an_api_server_that_went_away_with_the_runtime_is_waited_for(lab: Lab) -> None:
+    lab.api.fail("GET", ".*/nodes/n", cut=True, times=None)
+    lab.time.events.append((20, lab.api.faults.clear))
+    lab.wait_ready()
+    assert lab.time.time == 20
+    lab.api.fail("GET", ".*/nodes/n", cut=True, times=None)
+    with pytest.raises(KubeError) as caught:
+        lab.wait_ready()
+    assert (caught.value.reason, lab.time.time) == ("unreachable", 80)
+    lab.api.faults.clear()
+    lab.api.fail("GET", ".*/nodes/n", status=403)
+    with pytest.raises(KubeError) as caught:
+        lab.wait_ready()
+    assert (caught.value.reason, lab.time.time) == ("forbidden", 80), "this does not change by waiting"
 
 
 def test_a_cordon_alone_moves_no_pod(lab: Lab) -> None:
@@ -208,6 +261,7 @@ def test_a_cordon_alone_moves_no_pod(lab: Lab) -> None:
     assert run_action(node_drain, state="cordoned", **options)["cordoned"]
     assert (lab.is_cordoned(), lab.pods()) == (True, {"a"})
     assert not run_action(node_drain, state="cordoned", **options)["changed"]
+    assert run_action(node_drain, state="ready", **options) == {"changed": False}
     assert run_action(node_drain, state="released", **options)["uncordoned"]
 
 

@@ -1,0 +1,198 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What onboard_node says before it touches a node, and of nodes that it cannot reach: real runs, no machine behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
+from tests.lab import pki
+
+READ = Rule(("get", "list"), ("nodes",))
+# Nothing listens on this port, and nobody needs a network for that.
+NOWHERE = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
+
+
+class Lab:
+    def __init__(self, api: KubeApi, directory: Path) -> None:
+        self.api, self.directory = api, directory
+        self.kubeconfig = api.write_kubeconfig(directory / "kubeconfig")
+        self.ca = pki.make_ca("Harbor CA").pem
+        (directory / "fleet.yml").write_text(
+            "plugin: nodetrust.harbor.cluster_nodes\nkubeconfig: kubeconfig\n"
+            f"compose: {json.dumps({key: repr(value) for key, value in NOWHERE.items()})}\n"
+        )
+
+    def run(self, *flags: str, **variables: Any) -> tuple[int, str, dict[str, Any]]:
+        """Exit status, what was said, and the outcome file."""
+        self.api.requests.clear()
+        given = {
+            "harbor_ca_registries": [{"host": "harbor.invalid", "ca_pem": self.ca}],
+            "harbor_ca_kubeconfig": str(self.kubeconfig),
+            "harbor_ca_result_file": "outcome.json",
+            **variables,
+        }
+        (self.directory / "outcome.json").unlink(missing_ok=True)
+        return (*play(self.directory, "nodetrust.harbor.onboard_node", given, *flags), self.outcome())
+
+    def allow_reading_only(self) -> None:
+        self.api.users = [User("runner", (READ,), token="runner")]
+        self.api.write_kubeconfig(self.kubeconfig, user="runner")
+
+    def outcome(self) -> dict[str, Any]:
+        outcome: dict[str, Any] = json.loads((self.directory / "outcome.json").read_text())
+        return outcome
+
+    def asked(self, after_inventory: int = 1) -> list[tuple[str, str]]:
+        return [(item.method, item.path) for item in self.api.requests[after_inventory:]]
+
+
+def play(directory: Path, playbook: str, variables: dict[str, Any], *flags: str) -> tuple[int, str]:
+    program = Path(sys.executable).with_name("ansible-playbook")
+    done = subprocess.run(
+        [str(program), "-i", "fleet.yml", playbook, "-e", json.dumps(variables), *flags],
+        cwd=directory,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(AnsibleCollectionConfig.collection_paths),
+            "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "COLUMNS": "2000",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with KubeApi() as api:
+        api.store.add(*(make_node(name) for name in ("a", "b", "c")))
+        yield Lab(api, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            {"harbor_ca_certify": "yes please", "harbor_ca_drain": "sometimes", "harbor_ca_wait": "long"},
+            (
+                "harbor_ca_certify",
+                "auto, never",
+                "yes please",
+                "harbor_ca_drain",
+                "sometimes",
+                "harbor_ca_wait",
+            ),
+        ),
+        ({"harbor_ca_kubeconfig": "/no/such/kubeconfig"}, ("There is no kubeconfig", "/no/such/kubeconfig")),
+    ],
+    ids=["values", "kubeconfig"],
+)
+def test_a_bad_value_stops_the_run_before_a_node_is_touched(
+    lab: Lab, wrong: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    code, said, outcome = lab.run(**wrong)
+    assert code != 0
+    assert "UNREACHABLE" not in said
+    assert lab.asked() == []
+    assert outcome["ok"] is False
+    told = [result["msg"] for result in outcome["nodes"].values()]
+    assert len(told) == 3
+    for word in (*words, "Found: ", "Next step: "):
+        assert any(word in msg for msg in told), (word, said)
+
+
+def test_a_context_that_the_kubeconfig_lacks_is_named(lab: Lab) -> None:
+    other = lab.api.write_kubeconfig(lab.directory / "other", context="elsewhere")
+    code, said, outcome = lab.run(harbor_ca_kubeconfig=str(other))
+    assert code != 0
+    assert "UNREACHABLE" not in said
+    assert "no context 'lab'" in outcome["nodes"]["a"]["msg"], said
+    assert "elsewhere" in outcome["nodes"]["a"]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "missing"),
+    [
+        # A cordon alone takes the same right.
+        ({"harbor_ca_certify": "never"}, ["patch nodes"]),
+        (
+            {"harbor_ca_condition": "HarborTrusted", "harbor_ca_drain": "always"},
+            ["patch nodes", "patch nodes/status", "create pods/eviction"],
+        ),
+    ],
+    ids=["cordon", "all"],
+)
+def test_missing_rights_are_named_before_a_node_is_touched(
+    lab: Lab, variables: dict[str, Any], missing: list[str]
+) -> None:
+    lab.allow_reading_only()
+    code, said, outcome = lab.run(**variables)
+    assert code != 0
+    assert "UNREACHABLE" not in said
+    for words in (*missing, "deploy/rbac"):
+        assert words in outcome["nodes"]["a"]["msg"], said
+
+
+def test_who_wants_nothing_of_the_cluster_needs_no_right_there(lab: Lab) -> None:
+    lab.allow_reading_only()
+    lab.run(harbor_ca_certify="never", harbor_ca_drain="never")
+    assert lab.asked() == []
+
+
+def test_a_node_that_cannot_be_reached_is_a_failed_node_and_stops_the_rollout(lab: Lab) -> None:
+    code, said, outcome = lab.run(harbor_ca_serial=1)
+    assert code == 2, said
+    (result,) = outcome["nodes"].values()
+    assert (result["reason"], result["node"], result["proof"]) == ("node_unreachable", "a", "none")
+    for words in ("a: cannot be reached", "refused", "127.0.0.1", "ansible.builtin.ping"):
+        assert words in result["msg"]
+    assert "\n" not in result["msg"] and "\r" not in result["msg"]
+    assert set(outcome["without_outcome"]) == {"b", "c"}
+    # Nothing is known of its trust, so the cluster hears nothing.
+    assert result["certified"] is False
+    assert lab.api.count("PATCH", ".*") == 0
+
+
+LOST = """
+- hosts: all
+  gather_facts: false
+  serial: 2
+  max_fail_percentage: 0
+  tasks:
+    - ansible.builtin.set_fact:
+        __harbor_ca_batch: "{{ ansible_play_batch }}"
+        harbor_ca_result: {ok: true, msg: good, proof: none, changed: false}
+    - ansible.builtin.raw: "true"
+    - ansible.builtin.include_tasks: REPORT
+"""
+
+
+def test_a_node_that_is_lost_on_the_way_is_told_and_stops_the_rollout(lab: Lab) -> None:
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    hosts = {"a": here, "b": NOWHERE, "c": here}
+    (lab.directory / "fleet.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+    report = Path(__file__).parents[3] / "playbooks" / "tasks" / "report.yml"
+    (lab.directory / "lost.yml").write_text(LOST.replace("REPORT", str(report)))
+    code, said = play(lab.directory, "lost.yml", {"harbor_ca_result_file": "outcome.json"})
+    assert code == 4, said
+    outcome = lab.outcome()
+    assert outcome["nodes"]["a"]["ok"] is True
+    assert (outcome["nodes"]["b"]["ok"], outcome["nodes"]["b"]["reason"]) == (False, "node_lost")
+    assert "Next step: " in outcome["nodes"]["b"]["msg"]
+    assert outcome["without_outcome"] == ["c"]
