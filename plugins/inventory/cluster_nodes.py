@@ -37,7 +37,8 @@ options:
   contexts:
     description:
       - The contexts of the kubeconfig to read, one cluster each. Without it the current one.
-      - With two or more, hosts are named C(node.context), so that nodes of the same name stay apart.
+      - With two or more, hosts are named C(node.context), so that nodes of the same name stay apart. So is a node
+        that has the name of a group, such as V(worker).
     type: list
     elements: str
     default: []
@@ -377,7 +378,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             variables = {"cluster_node": mark_unsafe(node)}
             if address:
                 variables["ansible_host"] = address
-            name = _nodes.inventory_name(node["name"], node["cluster"], several=several)
+            longer = several or _nodes.is_group(node["name"], options["group_prefix"])
+            name = _nodes.inventory_name(node["name"], node["cluster"], several=longer)
             if options["hostname"]:
                 name = self._templated_name(options["hostname"], variables, name, options["strict"])
             seen.note(name, node, address)

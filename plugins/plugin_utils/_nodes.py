@@ -14,6 +14,12 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
+    CERTIFIED,
+    STALE,
+    UNCERTIFIED,
+)
+
 IP_TYPES = ("InternalIP", "ExternalIP")
 NAME_TYPES = ("Hostname", "InternalDNS", "ExternalDNS")
 ADDRESS_TYPES = (*IP_TYPES, *NAME_TYPES)
@@ -24,6 +30,8 @@ _DISTRIBUTION = re.compile(r"\+(k3s|rke2|k0s)")
 _NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
+# Groups whose name a node can have too; the others have a _ in it.
+_GROUPS = ("worker", "ready", CERTIFIED, UNCERTIFIED, STALE)
 # Names with a meaning of their own to Ansible: a node of that name would take over the controller's tasks.
 _RESERVED = {"localhost", "all", "ungrouped"}
 
@@ -139,11 +147,16 @@ def _is_loopback(name: str) -> bool:
 
 
 def inventory_name(name: str, cluster: str, *, several: bool) -> str:
-    """The node's name; with its cluster's, if the inventory file names several clusters.
+    """The node's name; with its cluster's, if the inventory file names several clusters, or a group has the name.
 
     What another cluster holds must not rename a host, so this depends on the file alone.
     """
     return f"{name}.{re.sub(r'[^A-Za-z0-9_.-]+', '-', cluster)}" if several else name
+
+
+def is_group(name: str, prefix: str) -> bool:
+    """Whether a node has the name of a group of ours. Ansible takes it for the group then, and fails."""
+    return name in {prefix + group for group in _GROUPS}
 
 
 def group_names(node: dict[str, Any], state: str, prefix: str) -> list[str]:

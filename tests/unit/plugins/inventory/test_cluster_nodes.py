@@ -348,6 +348,15 @@ def test_two_clusters_with_the_same_node_name(lab: Lab) -> None:
     assert lab.said == []
 
 
+def test_a_node_with_the_name_of_a_group(lab: Lab) -> None:
+    lab.api.store.add(make_node("worker"), make_node("a"), make_node("ready"))
+    inventory = lab.read()
+    assert {host.name for host in inventory.get_hosts()} == {"worker.lab", "a", "ready.lab"}
+    assert {host.name for host in inventory.get_hosts("worker")} == {"worker.lab", "a", "ready.lab"}
+    inventory = lab.read(group_prefix="k8s_")
+    assert {host.name for host in inventory.get_hosts()} == {"worker", "a", "ready"}
+
+
 def test_the_same_cluster_under_two_contexts(lab: Lab) -> None:
     lab.api.store.add(make_node("n"))
     lab.add_context(lab.api, "again")
