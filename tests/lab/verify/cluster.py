@@ -10,8 +10,7 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from tests.lab.verify import nodes
@@ -108,15 +107,13 @@ def groups() -> dict[str, set[str]]:
     return {name: set(group.get("hosts", [])) for name, group in json.loads(said.stdout).items()}
 
 
-def start(
-    *flags: str, inventory: Path = INVENTORY, wrapper: Sequence[str] = (), **variables: Any
-) -> subprocess.Popen[str]:
+def start(*flags: str, **variables: Any) -> subprocess.Popen[str]:
     """Begin to onboard the nodes of the cluster."""
     OUTCOME.unlink(missing_ok=True)
     given = {"harbor_ca_result_file": str(OUTCOME), **variables}
-    command = ["ansible-playbook", "-i", str(inventory), "nodetrust.harbor.onboard_node"]
+    command = ["ansible-playbook", "-i", str(INVENTORY), "nodetrust.harbor.onboard_node"]
     return subprocess.Popen(
-        [*wrapper, *command, "-e", json.dumps(given), *flags],
+        [*command, "-e", json.dumps(given), *flags],
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -124,9 +121,9 @@ def start(
     )
 
 
-def onboard(*flags: str, **how: Any) -> tuple[int, str, dict[str, Any]]:
+def onboard(*flags: str, **variables: Any) -> tuple[int, str, dict[str, Any]]:
     """Onboard them: exit status, what was said, the outcome of each node."""
-    run = start(*flags, **how)
+    run = start(*flags, **variables)
     said = run.communicate(timeout=300)[0]
     return run.returncode, said, json.loads(OUTCOME.read_text())["nodes"] if OUTCOME.exists() else {}
 

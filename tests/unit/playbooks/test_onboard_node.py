@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
 from tests.lab import pki
+from tests.unit.playbooks.play import play
 
 READ = Rule(("get", "list"), ("nodes",))
 # Nothing listens on this port, and nobody needs a network for that.
@@ -55,27 +53,6 @@ class Lab:
 
     def asked(self, after_inventory: int = 1) -> list[tuple[str, str]]:
         return [(item.method, item.path) for item in self.api.requests[after_inventory:]]
-
-
-def play(directory: Path, playbook: str, variables: dict[str, Any], *flags: str) -> tuple[int, str]:
-    program = Path(sys.executable).with_name("ansible-playbook")
-    done = subprocess.run(
-        [str(program), "-i", "fleet.yml", playbook, "-e", json.dumps(variables), *flags],
-        cwd=directory,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(AnsibleCollectionConfig.collection_paths),
-            "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_FORCE_COLOR": "0",
-            "COLUMNS": "2000",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture
