@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from time import monotonic, sleep
+from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
@@ -89,6 +90,9 @@ class K0sRuntime(ContainerdRuntime):
         if not config.config_path and _node.read_state(self.drop_in).content == self._drop_in_text():
             return os.path.join(DROP_INS, "certs.d")
         return config.config_path
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "is_server": "controller" in (self.unit or "")}
 
     def read(self, registry: Registry) -> HostDirectory:
         reader = CONTAINERD_1 if self.containerd.major < 2 else CONTAINERD_2

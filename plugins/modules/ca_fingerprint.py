@@ -175,7 +175,10 @@ restart_stops:
   type: str
   returned: success
 runtime:
-  description: The runtime that was asked, and what decided for it.
+  description:
+    - The runtime that was asked, and what decided for it.
+    - With k3s, RKE2 and k0s C(is_server) says that a restart of its unit bounces a part of the control plane, so that
+      a play can take such nodes one at a time.
   type: dict
   returned: success
 upgrade_findings:

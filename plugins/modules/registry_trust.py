@@ -200,7 +200,10 @@ registries:
   elements: dict
   returned: O(state=present) or O(state=absent)
 runtime:
-  description: The runtime that was worked with, and what decided for it.
+  description:
+    - The runtime that was worked with, and what decided for it.
+    - With k3s, RKE2 and k0s C(is_server) says that a restart of its unit bounces a part of the control plane, so that
+      a play can take such nodes one at a time.
   type: dict
   returned: O(state=present) or O(state=absent)
 restart_due:

@@ -39,6 +39,7 @@ def test_from_nothing_to_trust_and_back(k0s):
     done = k0s.present(HOST)
     assert done["changed"] and not done["restart_due"] and verdict(k0s.check(HOST)) == (True, True, False)
     assert (k0s.certs_d / HOST / "ca.crt").read_text() == CA.pem
+    assert not done["runtime"]["is_server"]
     assert done["runtime"]["name"] == "k0s" and done["runtime"]["unit"] == "k0sworker.service"
     assert not k0s.present(HOST)["changed"]
     gone = k0s.absent(HOST)
