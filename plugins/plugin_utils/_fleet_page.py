@@ -23,27 +23,28 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_summary im
 _HERE = Path(__file__).resolve().parent / "_fleet_files"
 _SLOT = re.compile("@([A-Z]+)@")
 LARGEST = 2_900_000
-# How long the texts of a node may be, until the page is small enough.
-_LIMITS = (1000, 300, 100, 40)
+# How long the texts of a node and its lists may be, until the page is small enough.
+_LIMITS = ((1000, 32), (300, 5), (100, 3), (40, 1))
 
 
 def render(document: Mapping[str, Any]) -> str:
     """The page. If every node has much to say of its own, texts are cut until it fits; the JSON has them whole."""
     page = ""
-    for limit in _LIMITS:
-        page = _fill(document, limit)
+    for limit, many in _LIMITS:
+        page = _fill(document, limit, many)
         if len(page) <= LARGEST:
             break
     return page
 
 
-def _fill(document: Mapping[str, Any], limit: int) -> str:
+def _fill(document: Mapping[str, Any], limit: int, many: int) -> str:
     style, script = (_read(name) for name in ("page.css", "page.js"))
-    data = compact(document, limit)
-    if limit != _LIMITS[0]:
+    data = compact(document, limit, many)
+    if (limit, many) != _LIMITS[0]:
         data["warnings"] = [
             *data["warnings"],
-            f"Texts longer than {limit} characters are cut on this page. The JSON file has them whole.",
+            f"Texts longer than {limit} characters and lists longer than {many} are cut on this page, and labels are "
+            "left out. The JSON file has all of it.",
         ]
     slots = {
         "CSP": "; ".join(
@@ -93,7 +94,7 @@ class _Shared:
         return self._places[key]
 
 
-def compact(document: Mapping[str, Any], limit: int) -> dict[str, Any]:
+def compact(document: Mapping[str, Any], limit: int, many: int) -> dict[str, Any]:
     """What the page's script reads: the document, with one short row for each node."""
     shared = _Shared()
 
@@ -101,7 +102,7 @@ def compact(document: Mapping[str, Any], limit: int) -> dict[str, Any]:
         if isinstance(value, str):
             return value if len(value) <= limit else value[: limit - 1] + "…"
         if isinstance(value, list):
-            return [cut(item) for item in value]
+            return [cut(item) for item in value[:many]]
         return value
 
     def row(node: Mapping[str, Any]) -> list[Any]:
@@ -119,7 +120,7 @@ def compact(document: Mapping[str, Any], limit: int) -> dict[str, Any]:
             STATES.index(node["state"]),
             shared.place(why),
             shared.place(node["runtime"]),
-            shared.place({**more, "labels": {key: cut(value) for key, value in node["labels"].items()}}),
+            shared.place({**more, "labels": node["labels"] if (limit, many) == _LIMITS[0] else {}}),
             node["clock_skew_seconds"],
             node["seconds"],
             shared.place(registries),

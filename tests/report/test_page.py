@@ -340,9 +340,19 @@ def test_five_thousand_nodes_come_in_pages(page: Page) -> None:
 
 def test_the_page_stays_small_also_if_every_node_has_its_own_story() -> None:
     told = [
-        entry(f"worker-{number}", {"failed": True, "msg": f"{number} " + "long " * 200, "reason": "x"})
+        entry(
+            f"worker-{number}",
+            {
+                "failed": True,
+                "msg": f"{number} " + "long " * 200,
+                "reason": "x",
+                "changed": True,
+                "changes": [f"{number}"] * 9,
+            },
+            labels={f"key{other}": f"{number} {'x' * 60}" for other in range(32)},
+        )
         for number in range(5000)
     ]
     content = render(document(told, [bundle(), bundle(MIRROR, 2)]))
     assert len(content) < LARGEST < 3_000_000
-    assert "characters are cut on this page" in content
+    assert "are cut on this page, and labels are left out" in content
