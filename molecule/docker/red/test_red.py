@@ -11,7 +11,6 @@ from testinfra.host import Host
 from tests.lab.verify import engines, nodes
 
 testinfra_hosts = ["ansible://engines"]
-VERSIONS = {"engine1": "20.10.", "engine2": "26.1.", "engine3": "28.5."}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,7 @@ def found() -> dict[str, dict[str, object]]:
 
 def test_the_versions_are_the_ones_of_the_support_table(host: Host) -> None:
     said = host.check_output("docker version --format '{{.Server.Version}}'")
-    assert said.startswith(VERSIONS[host.backend.get_hostname()])
+    assert said.startswith(engines.DOCKER_VERSIONS[host.backend.get_hostname()])
 
 
 @pytest.mark.parametrize("registry", engines.REGISTRIES)
@@ -29,7 +28,7 @@ def test_the_pull_fails_with_the_text_of_the_incident(host: Host, registry: str)
     assert nodes.UNKNOWN_AUTHORITY in engines.pull(host, "docker", f"{registry}/library/hello:1")
 
 
-@pytest.mark.parametrize("node", VERSIONS)
+@pytest.mark.parametrize("node", engines.DOCKER_VERSIONS)
 def test_the_fingerprint_module_tells_the_same_story(node: str, found: dict[str, dict[str, object]]) -> None:
     result = found[node]
     assert (result["in_effect"], result["restart_due"]) == (False, False)

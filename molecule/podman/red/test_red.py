@@ -13,7 +13,6 @@ from testinfra.host import Host
 from tests.lab.verify import engines, nodes
 
 testinfra_hosts = ["ansible://engines"]
-VERSIONS = {"engine1": "4.3.", "engine2": "5.4.", "engine3": "5.8."}
 PLACES = {"engine1": "/etc/containers", "engine2": "/etc/docker", "engine3": "/etc/containers"}
 
 
@@ -24,14 +23,14 @@ def found() -> dict[str, dict[str, Any]]:
 
 def test_the_versions_are_the_ones_of_the_support_table(host: Host) -> None:
     said = host.check_output("podman --version")
-    assert said.split()[2].startswith(VERSIONS[host.backend.get_hostname()])
+    assert said.split()[2].startswith(engines.PODMAN_VERSIONS[host.backend.get_hostname()])
 
 
 def test_the_pull_fails_although_the_right_ca_lies_in_a_hidden_directory(host: Host) -> None:
     assert nodes.UNKNOWN_AUTHORITY in engines.pull(host, "podman")
 
 
-@pytest.mark.parametrize("node", VERSIONS)
+@pytest.mark.parametrize("node", engines.PODMAN_VERSIONS)
 def test_the_fingerprint_module_looks_where_podman_looks(node: str, found: dict[str, dict[str, Any]]) -> None:
     result = found[node]
     assert (result["in_effect"], result["restart_due"]) == (False, False)

@@ -11,6 +11,9 @@ from testinfra.host import Host
 
 from tests.lab.verify import nodes
 
+# By node, as the suites of tests/lab/inventory.yml.in have them.
+DOCKER_VERSIONS = {"engine1": "20.10.", "engine2": "26.1.", "engine3": "28.5."}
+PODMAN_VERSIONS = {"engine1": "4.3.", "engine2": "5.4.", "engine3": "5.8."}
 REGISTRIES = (nodes.REGISTRY, f"{nodes.REGISTRY}:8443")
 
 
