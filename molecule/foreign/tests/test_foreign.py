@@ -13,7 +13,7 @@ CERTS_DIR = "/etc/containerd/certs.d"
 HOST_DIR = f"{CERTS_DIR}/{nodes.REGISTRY}"
 HOSTS_TOML = f"{HOST_DIR}/hosts.toml"
 MIRROR = f"https://{nodes.REGISTRY}:8443"
-# Nothing listens there: the registry itself is the next try.
+# Nothing listens there, so the registry itself is asked next.
 DEAD = f"https://{nodes.REGISTRY}:9443"
 
 FOREIGN = {
@@ -21,7 +21,10 @@ FOREIGN = {
         f"# the platform team's\r\n[host.'{DEAD}'] # first\r\n\tcapabilities = ['pull', 'resolve']\r\n\r\n"
         f'[host."https://{nodes.REGISTRY}"]\r\n\tcapabilities = ["pull", "resolve"]'
     ),
-    "a server only": f'server = "https://{nodes.REGISTRY}"\n[host."{DEAD}"]\n  capabilities = ["pull", "resolve"]\n',
+    "the form that everybody copies": (
+        f'server = "https://{nodes.REGISTRY}"\n'
+        f'[host."https://{nodes.REGISTRY}"]\n  capabilities = ["pull", "resolve"]\n'
+    ),
 }
 
 
@@ -30,13 +33,15 @@ def test_merged_and_freed_again(node, shape) -> None:
     text = FOREIGN[shape]
     node.put(HOSTS_TOML, text)
     node.sh(f"chown daemon:daemon {HOSTS_TOML}; chmod 600 {HOSTS_TOML}")
-    assert nodes.UNKNOWN_AUTHORITY in node.witness()
+    # Of several tries containerd tells why the first one failed.
+    assert ("connection refused" if DEAD in text else nodes.UNKNOWN_AUTHORITY) in node.witness()
     result = node.trust()
     assert result["changes"] == [f"create {HOST_DIR}/ca.crt", f"add ca to {HOSTS_TOML}"], result
     assert not result["restart_due"]
     assert node.pulls()
-    # A tag that isn't there is told as such: x509 would send somebody after the wrong fault.
-    assert "not found" in nodes.witness(node.host, f"{nodes.REGISTRY}/library/hello:none")
+    if DEAD not in text:
+        # A tag that isn't there is told as such: x509 would send somebody after the wrong fault.
+        assert "not found" in nodes.witness(node.host, f"{nodes.REGISTRY}/library/hello:none")
     assert node.sh(f"stat -c '%U %a' {HOSTS_TOML}").split() == ["daemon", "600"]
     again = node.trust()
     assert again["changed"] is False and again["registries"][0]["in_effect"], again
@@ -44,7 +49,7 @@ def test_merged_and_freed_again(node, shape) -> None:
     assert node.content(HOSTS_TOML) == text.encode()
     assert node.sh(f"ls -A {HOST_DIR}") == "hosts.toml"
     assert node.sh(f"stat -c '%U %a' {HOSTS_TOML}").split() == ["daemon", "600"]
-    assert nodes.UNKNOWN_AUTHORITY in node.witness()
+    assert not node.pulls()
     assert node.gone()["changed"] is False
 
 
