@@ -12,7 +12,6 @@ testinfra_hosts = ["ansible://node1", "ansible://node3"]
 CERTS_DIR = "/etc/containerd/certs.d"
 HOST_DIR = f"{CERTS_DIR}/{nodes.REGISTRY}"
 HOSTS_TOML = f"{HOST_DIR}/hosts.toml"
-MIRROR = f"https://{nodes.REGISTRY}:8443"
 # Nothing listens there, so the registry itself is asked next.
 DEAD = f"https://{nodes.REGISTRY}:9443"
 
@@ -51,17 +50,3 @@ def test_merged_and_freed_again(node, shape) -> None:
     assert node.sh(f"stat -c '%U %a' {HOSTS_TOML}").split() == ["daemon", "600"]
     assert not node.pulls()
     assert node.gone()["changed"] is False
-
-
-def test_a_mirror_with_a_ca_of_its_own_keeps_it(node) -> None:
-    text = f'server = "https://{nodes.REGISTRY}"\n[host."{MIRROR}"]\n  ca = "mirror.pem"\n'
-    node.put(HOSTS_TOML, text)
-    node.put(f"{HOST_DIR}/mirror.pem", nodes.ca_pem())
-    # The mirror serves it; the registry itself isn't trusted, and one day it will be asked.
-    assert node.pulls()
-    assert node.check()["in_sync"] is False
-    assert node.trust()["changed"]
-    assert node.pulls() and node.check()["in_effect"]
-    node.gone()
-    assert node.content(HOSTS_TOML) == text.encode()
-    assert node.sh(f"ls -A {HOST_DIR}").split() == ["hosts.toml", "mirror.pem"]

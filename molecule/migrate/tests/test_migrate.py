@@ -63,19 +63,13 @@ def test_from_refusal_to_pull() -> None:
     assert findings(ONES) == {node: [("legacy_tls", True), ("legacy_mirror", False)] for node in ONES}
     assert pulls(nodes.HELLO, NODES) == set()
 
-    done, outcome = onboard(NODES)
-    assert done.returncode == 2
-    for result in outcome["nodes"].values():
+    for result in trust(NODES, migrate_legacy=False).values():
         assert result["reason"] == "legacy_registry_config" and "harbor_ca_migrate_legacy" in result["msg"]
-
-    variables = nodes.request(nodes.REGISTRY, harbor_ca_migrate_legacy=True)
-    shown = nodes.playbook(
-        "onboard_node", {**variables, "harbor_ca_nodes": ",".join(NODES)}, "--check", "--diff"
-    )
-    assert shown.returncode == 0, shown.stdout
-    assert f"create {CERTS_DIR}/docker.lab.internal/hosts.toml" in shown.stdout
-    assert '-  endpoint = ["https://' in shown.stdout and "+  override_path" not in shown.stdout
-    assert "s3cret" not in shown.stdout
+    for result in trust(NODES, "--check", "--diff").values():
+        assert f"create {CERTS_DIR}/docker.lab.internal/hosts.toml" in result["changes"][1]
+        shown = "".join(part.get("prepared", "") for part in result["diff"])
+        assert '-  endpoint = ["https://' in shown and f'+[host."https://{nodes.REGISTRY}:8443"]' in shown
+        assert "s3cret" not in str(result)
     assert set(shell(NODES, f"cat {CONFIG}").values()) == {LEGACY.strip()}
     assert set(shell(NODES, f"ls {CERTS_DIR} 2>/dev/null || :").values()) == {""}
 
@@ -145,32 +139,12 @@ def test_what_was_never_verified_is_verified_by_the_pinned_ca_now() -> None:
     assert {result["reason"] for result in gone.values()} == {"foreign_hosts_toml"}
 
 
-@pytest.mark.parametrize(
-    ("text", "drop_in", "reason"),
-    [
-        (
-            f'version = 2\n[{GRPC}.registry.configs."q.test".tls]\n  insecure_skip_verify = true\n',
-            "",
-            "legacy_skip_verify",
-        ),
-        (
-            'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n',
-            f'version = 2\n[{GRPC}.registry.mirrors."q.test"]\n  endpoint = ["https://m.test"]\n',
-            "legacy_in_drop_in",
-        ),
-        (
-            f'version = 2\n[{GRPC}.registry.configs."q.test".tls]\n  ca_file = "/opt/gone.pem"\n',
-            "",
-            "legacy_file_unusable",
-        ),
-    ],
-    ids=lambda value: value if value.startswith("legacy") else "",
-)
-def test_what_nobody_has_decided_is_not_moved(text: str, drop_in: str, reason: str) -> None:
+def test_settings_from_a_drop_in_are_not_moved() -> None:
     where = ["node2"]
-    lay(text, where, **({"site": drop_in} if drop_in else {}))
+    text = 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n'
+    mirror = f'version = 2\n[{GRPC}.registry.mirrors."q.test"]\n  endpoint = ["https://m.test"]\n'
+    lay(text, where, site=mirror)
     result = trust(where)["node2"]
-    assert result["failed"] and result["reason"] == reason, result
-    assert result["next_step"] in result["msg"] + "."
+    assert result["failed"] and result["reason"] == "legacy_in_drop_in", result
     assert shell(where, f"cat {CONFIG}")["node2"] == text.strip()
     assert shell(where, f"ls {CERTS_DIR} 2>/dev/null || :")["node2"] == ""

@@ -25,7 +25,6 @@ def _restored() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("text", "drop_in", "hosts_toml", "foretold", "able"),
     [
-        (f'version = 2\n[{GRPC}.registry]\nconfig_path = "{CERTS_DIR}"\n', "", "", [], {"node1", "node3"}),
         (
             f'version = 2\n[{GRPC}.registry]\nconfig_path = "{CERTS_DIR}:/etc/docker/certs.d"\n',
             "", "", [("colon_list", True)], {"node1"},
@@ -42,7 +41,7 @@ def _restored() -> Iterator[None]:
             f"version = 2\n[{GRPC}]\nenable_selinux = false\n", "", [("drop_in_merge", False)], {"node3"},
         ),
     ],
-    ids=["fine", "list", "version 1", "hosts.toml", "drop-in"],
+    ids=["list", "version 1", "hosts.toml", "drop-in"],
 )  # fmt: skip
 def test_foretold(text, drop_in, hosts_toml, foretold, able) -> None:
     lay(text, WHERE, **({"site": drop_in} if drop_in else {}))
