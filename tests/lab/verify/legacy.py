@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from tests.lab.verify import nodes
-from tests.lab.verify.pipeline import call, shell, witness
+from tests.lab.verify.pipeline import ad_hoc, call, results, shell, witness
 
 CONFIG = "/etc/containerd/config.toml"
 CERTS_DIR = "/etc/containerd/certs.d"
@@ -31,10 +31,15 @@ def pulls(image: str, where: list[str]) -> set[str]:
     return {node for node, answer in said.items() if answer.startswith("sha256:")}
 
 
-def trust(where: list[str], *flags: str, **options: Any) -> dict[str, dict[str, Any]]:
+def trust(where: list[str], **options: Any) -> dict[str, dict[str, Any]]:
+    return results(shown(where, **options))
+
+
+def shown(where: list[str], *flags: str, **options: Any) -> str:
+    """What a user sees of a call on these nodes."""
     registry = {"host": nodes.REGISTRY, "ca_pem": nodes.ca_pem()}
     given = {"registries": [registry], "migrate_legacy": True, **options}
-    return call(where, "nodetrust.harbor.registry_trust", given, *flags)
+    return ad_hoc(where, "nodetrust.harbor.registry_trust", given, *flags)
 
 
 def findings(where: list[str]) -> dict[str, list[tuple[str, bool]]]:
