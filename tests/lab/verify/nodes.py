@@ -82,12 +82,19 @@ def playbook(
     name: str, variables: dict[str, Any], *flags: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one of the collection's playbooks on the lab's nodes."""
+    return run_playbook(f"nodetrust.harbor.{name}", variables, *flags, **environment)
+
+
+def run_playbook(
+    playbook: str, variables: dict[str, Any], *flags: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The same for any playbook, by its name or its file."""
     return subprocess.run(
         [
             "ansible-playbook",
             "-i",
             str(INVENTORY),
-            f"nodetrust.harbor.{name}",
+            playbook,
             "-e",
             json.dumps(variables),
             *flags,
@@ -114,8 +121,8 @@ def login() -> dict[str, str]:
     return {"username": known["username"], "password": known["password"]}
 
 
-def pin() -> str:
-    """The fingerprint of this run's CA, as openssl tells it."""
-    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(RUN / "pki" / "ca.crt")]
+def pin(name: str = "ca.crt") -> str:
+    """The fingerprint of this run's CA, or of another certificate beside it, as openssl tells it."""
+    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(RUN / "pki" / name)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return "SHA256:" + said.strip().partition("=")[2]
