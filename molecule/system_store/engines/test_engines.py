@@ -30,10 +30,16 @@ def gone_afterwards() -> Iterator[None]:
     trust("podman", state="absent")
 
 
+def test_the_versions_are_the_ones_of_the_support_table() -> None:
+    for program, version in (("podman", "5.4."), ("dockerd", "26.1.")):
+        assert version in pipeline.shell([NODE], f"{program} --version")[NODE]
+
+
 def test_podman_reads_the_store_at_every_pull() -> None:
     assert nodes.UNKNOWN_AUTHORITY in pull("podman")
     result = trust("podman")
     assert (result["changed"], result["proof"], result["restart_due"]) == (True, "proven", False), result
+    assert nodes.UNKNOWN_AUTHORITY not in pull("podman")
     assert not trust("podman")["changed"]
     result = trust("podman", state="absent")
     assert (result["changed"], result["restart_due"]) == (True, False), result
@@ -52,3 +58,4 @@ def test_dockerd_needs_a_restart_and_it_is_said_what_that_would_stop() -> None:
     pipeline.shell([NODE], "systemctl restart docker")
     result = trust("docker")
     assert (result["changed"], result["proof"], result["restart_due"]) == (False, "proven", False), result
+    assert nodes.UNKNOWN_AUTHORITY not in pull("docker")
