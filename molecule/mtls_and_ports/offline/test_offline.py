@@ -22,6 +22,8 @@ mkdir /run/image/upper /run/image/work
 mount -t overlay image -o lowerdir=/,upperdir=/run/image/upper,workdir=/run/image/work {ROOT}
 rm -rf {ROOT}/etc/containerd {ROOT}/var/lib/nodetrust.harbor
 mkdir {ROOT}/etc/containerd
+rm -rf {ROOT}/dev
+mkdir {ROOT}/dev
 containerd config default > {ROOT}/etc/containerd/config.toml
 rm -rf /etc/containerd/certs.d/{ports.PLAIN}
 """
