@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.action import node_audit
+from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
 from tests.lab import pki
-from tests.unit.plugins.action.on_controller import run_action
 
 HOST = "harbor.example.com"
 OLD, NEW, TOKEN = pki.make_ca("Harbor CA"), pki.make_ca("Harbor CA"), pki.make_ca("Token CA")
