@@ -17,10 +17,7 @@ def test_a_run_that_changes_nothing_makes_one_call_and_touches_nothing(host: Hos
     node = host.backend.get_hostname()
     before = nodes.snapshot(host)
     variables = nodes.request(nodes.REGISTRY, f"{nodes.REGISTRY}:8443")
-    # Molecule sends what -vvv says to standard error.
-    run = nodes.playbook(
-        "onboard_node", variables, "-vvv", "--limit", node, ANSIBLE_VERBOSE_TO_STDERR="false"
-    )
+    run = nodes.playbook("onboard_node", variables, "-vvv", "--limit", node)
     assert run.returncode == 0, run.stdout
     assert nodes.snapshot(host) == before
     assert re.search(rf"{node} +: ok=\d+ +changed=0 +unreachable=0 +failed=0", run.stdout)

@@ -140,8 +140,7 @@ def wait_for(what: Callable[[], Any], run: subprocess.Popen[str]) -> None:
 def _environment() -> dict[str, str]:
     return {
         **os.environ,
-        "ANSIBLE_FORCE_COLOR": "false",
-        "COLUMNS": "1000",
+        **nodes.AS_A_USER,
         # As for a user: a group without nodes, such as stale, is no error.
         "ANSIBLE_HOST_PATTERN_MISMATCH": "warning",
     }

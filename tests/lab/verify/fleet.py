@@ -54,8 +54,7 @@ def run(playbook: str, *flags: str, gone: bool = False, **variables: Any) -> Run
         "harbor_ca_metrics_file": str(METRICS),
         **variables,
     }
-    # Molecule sends what -vvv says to standard error.
-    done = nodes.playbook(playbook, given, *flags, ANSIBLE_VERBOSE_TO_STDERR="false")
+    done = nodes.playbook(playbook, given, *flags)
     return Run(
         done.returncode,
         done.stdout + done.stderr,

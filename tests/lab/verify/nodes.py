@@ -20,6 +20,13 @@ FILES = REPO / "tests" / "lab" / "files"
 UNKNOWN_AUTHORITY = "x509: certificate signed by unknown authority"
 REGISTRY = "harbor.lab.internal"
 HELLO = f"{REGISTRY}/library/hello:1"
+# Molecule sends failures and what -v says to standard error; a user has all of it in one place.
+AS_A_USER = {
+    "ANSIBLE_DISPLAY_FAILED_STDERR": "false",
+    "ANSIBLE_VERBOSE_TO_STDERR": "false",
+    "ANSIBLE_FORCE_COLOR": "false",
+    "COLUMNS": "1000",
+}
 
 
 def witness(host: Host, image: str) -> str:
@@ -58,12 +65,7 @@ def modules(pattern: str, name: str, options: dict[str, Any], *flags: str) -> di
             json.dumps(options),
             *flags,
         ],
-        env={
-            **os.environ,
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_FORCE_COLOR": "false",
-            "COLUMNS": "1000",
-        },
+        env={**os.environ, **AS_A_USER, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
         capture_output=True,
         text=True,
         check=False,
@@ -78,16 +80,12 @@ def modules(pattern: str, name: str, options: dict[str, Any], *flags: str) -> di
     return results
 
 
-def playbook(
-    name: str, variables: dict[str, Any], *flags: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def playbook(name: str, variables: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
     """Run one of the collection's playbooks on the lab's nodes."""
-    return run_playbook(f"nodetrust.harbor.{name}", variables, *flags, **environment)
+    return run_playbook(f"nodetrust.harbor.{name}", variables, *flags)
 
 
-def run_playbook(
-    playbook: str, variables: dict[str, Any], *flags: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_playbook(playbook: str, variables: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
     """The same for any playbook, by its name or its file."""
     return subprocess.run(
         [
@@ -99,7 +97,7 @@ def run_playbook(
             json.dumps(variables),
             *flags,
         ],
-        env={**os.environ, "ANSIBLE_FORCE_COLOR": "false", "COLUMNS": "1000", **environment},
+        env={**os.environ, **AS_A_USER},
         capture_output=True,
         text=True,
         check=False,

@@ -53,7 +53,7 @@ def ad_hoc(where: list[str], module: str, options: dict[str, Any], *flags: str) 
             json.dumps(options),
             *flags,
         ],
-        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "false"},
+        env={**os.environ, **nodes.AS_A_USER, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
         capture_output=True,
         text=True,
         check=False,
@@ -149,7 +149,7 @@ def playbook_file(file: Path, variables: dict[str, Any]) -> subprocess.Completed
     """Run somebody's own playbook on the lab's nodes."""
     return subprocess.run(
         ["ansible-playbook", "-i", str(nodes.INVENTORY), str(file), "-e", json.dumps(variables)],
-        env={**os.environ, "ANSIBLE_FORCE_COLOR": "false"},
+        env={**os.environ, **nodes.AS_A_USER},
         capture_output=True,
         text=True,
         check=False,

@@ -27,9 +27,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._podman_client im
 )
 def test_one_rule_by_how_it_is_written(endpoint: str, kind: type, again: str) -> None:
     client = client_of(endpoint, 5)
-    assert type(client) is kind
+    assert isinstance(client, kind)
     assert client.endpoint == again
-    assert type(client_of(client.endpoint, 5)) is kind
+    assert isinstance(client_of(client.endpoint, 5), kind)
 
 
 def test_what_is_no_endpoint_is_refused() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from tests.lab import pki
 REGISTRY = parse_registry("harbor.lab.internal:8443")
 CA = pki.make_ca("right")
 PIN = fingerprint(CA.der)
-STORE = [["driver-type", "io.containerd.snapshotter.v1"]]
-OVERLAY = [["Backing Filesystem", "extfs"]]
+STORE = (("driver-type", "io.containerd.snapshotter.v1"),)
+OVERLAY = (("Backing Filesystem", "extfs"),)
 
 
 def docker(version: str = "26.1.5+dfsg1", status: Any = OVERLAY, **info: Any) -> DockerRuntime:
-    said = {"ServerVersion": version, "DriverStatus": status, **info}
+    # The API answers in JSON, which knows lists only.
+    said = json.loads(json.dumps({"ServerVersion": version, "DriverStatus": status, **info}))
     return DockerRuntime(said, None, client=None)
 
 
