@@ -17,15 +17,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import KEY_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
-from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, started_before
 
 STATE_DIR = "/var/lib/nodetrust.harbor"
 RECORD = os.path.join(STATE_DIR, "previous.json")
@@ -83,8 +83,32 @@ def only_one() -> Iterator[None]:
         os.close(handle)
 
 
-def apply(changes: list[Change]) -> str | None:
+def refuse_links(changes: list[Change]) -> None:
+    """A rename over a link would leave its owner with a file that nobody reads any more.
+
+    Raises:
+        TrustError: a file that is to be edited is a link.
+    """
+    for change in changes:
+        target = _node.read_state(change.path).target if change.kind in ("config", "text") else None
+        if target is not None:
+            raise TrustError(
+                f"{change.path} is a link to {target}, and whoever made it edits that file",
+                reason="config_is_a_link",
+                registry=change.registry,
+                path=change.path,
+                found=f"a link to {target}",
+                expected="a file",
+                next_step=f"make the change in {target} ({change.summary}), or replace the link by a file, "
+                "then run again",
+            )
+
+
+def apply(changes: list[Change], waiting: Sequence[Before] = ()) -> str | None:
     """Carry out the steps, all or none.
+
+    Parameters:
+        waiting: what an earlier run changed and no process has started with yet; it stays in the record.
 
     Returns:
         Path of the kept old configuration, if the configuration was changed.
@@ -92,8 +116,11 @@ def apply(changes: list[Change]) -> str | None:
     Raises:
         TrustError: a step failed; those before it have been taken back.
     """
+    for directory in sorted({os.path.dirname(change.path) for change in changes}):
+        _node.sweep(directory)
+        _node.sweep(os.path.dirname(directory))
     before = [_before(change) for change in changes]
-    _remember(before)
+    _remember(_joined(waiting, before))
     done: list[Before] = []
     backup = None
     try:
@@ -130,6 +157,18 @@ def previous() -> list[Before]:
             expected=f"format {_RECORD_FORMAT}",
             next_step=f"put the files back by hand (*{BACKUP_SUFFIX}) and remove {RECORD}",
         ) from exc
+
+
+def waiting(process: _node.Process | None) -> list[Before]:
+    """What the last change replaced, if it takes a restart and this process is older than it.
+
+    A process that has started since has proved what it started with: whatever fails then has another reason.
+    """
+    written = _node.last_change(RECORD)
+    if process is None or not started_before(process, written):
+        return []
+    remembered = previous()
+    return remembered if any(found.step in ("config", "store") for found in remembered) else []
 
 
 def edited_since() -> list[str]:
@@ -255,6 +294,14 @@ def _differs(old: _node.FileState, now: _node.FileState) -> bool:
     if old.kind == "directory" or now.kind == "directory":
         return old.kind != now.kind
     return (old.kind, old.content, old.target) != (now.kind, now.content, now.target)
+
+
+def _joined(earlier: Sequence[Before], later: Sequence[Before]) -> list[Before]:
+    """One record of two changes: every path as it was before the first, and as it is after the second."""
+    after = {found.path: found.after for found in later}
+    known = {found.path for found in earlier}
+    kept = [replace(found, after=after.get(found.path, found.after)) for found in earlier]
+    return [*kept, *(found for found in later if found.path not in known)]
 
 
 def _remember(found: list[Before]) -> None:

@@ -58,7 +58,7 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
 
 
 def _remove_pair(directory: HostDirectory) -> list[Change]:
-    if directory.client is None or not directory.client.ours:
+    if directory.client is None or not directory.client.ours or directory.elsewhere:
         return []
     paths = [file.path for file in (directory.client.cert, directory.client.key) if file.kind != "absent"]
     return [Change("remove", path, f"remove {path}", registry=directory.registry.name) for path in paths]

@@ -66,7 +66,7 @@ class Config:
 class Containerd:
     """A running containerd. running_config_path is what the process itself said, None if it doesn't tell.
 
-    cri_error and cri_reason say why its CRI did not answer, if it didn't.
+    cri_error says why its CRI did not answer, if it didn't.
     """
 
     process: _node.Process
@@ -76,8 +76,7 @@ class Containerd:
     major: int
     config: Config
     running_config_path: str | None
-    cri_error: str | None
-    cri_reason: str | None = None
+    cri_error: TrustError | None = None
 
     name = "containerd"
 
@@ -88,13 +87,13 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
     Raises:
         TrustError: the configuration can't be read by containerd's parser.
     """
-    cri_error, cri_reason, running = None, None, None
+    cri_error, running = None, None
     version = ""
     try:
         version = _answer(cri, process)["runtime_version"]
         running = _config_path_of_status(cri.status_config())
     except TrustError as exc:
-        cri_error, cri_reason = str(exc), exc.reason
+        cri_error = exc
     version = version or _binary_version(process.exe)
     major = 2 if version.lstrip("v").startswith("2.") else 1
     config = read_config(process.exe, process.option("--config", "-c") or CONFIG_FILE)
@@ -107,7 +106,6 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
         config=config,
         running_config_path=running,
         cri_error=cri_error,
-        cri_reason=cri_reason,
     )
 
 
@@ -122,7 +120,7 @@ def observe_offline(binary: str) -> Containerd:
     # Of a version that can't be told, what every version does.
     major = 2 if version.startswith("2.") else 1
     config = read_config(binary, CONFIG_FILE)
-    return Containerd(nobody, "containerd.service", "", version, major, config, None, None)
+    return Containerd(nobody, "containerd.service", "", version, major, config, None)
 
 
 def _answer(cri: Cri, process: _node.Process) -> dict[str, str]:

@@ -73,11 +73,14 @@ class Cri:
         )
 
     def wait_ready(self, seconds: float) -> dict[str, str]:
-        """Wait until CRI itself answers, which systemd cannot know (runtime-facts §0)."""
+        """Wait until CRI itself answers, which systemd cannot know (runtime-facts §0).
+
+        An attempt may outlast the end: one that is cut short would say nothing of the runtime.
+        """
         end = monotonic() + seconds
         while True:
             try:
-                return self.version(max(1.0, min(clients.LOOK, end - monotonic())))
+                return self.version()
             except CriError as error:
                 passing = error.reason in ("cri_unavailable", "cri_not_loaded", "timeout", "call_failed")
                 if not passing or monotonic() + _POLL > end:

@@ -73,7 +73,7 @@ def _service(socket: str) -> str:
 
 
 def late(limit: float, socket: str, via: str) -> CriError:
-    """The call was given up."""
+    """The call was given up. A pull has its own remedy for that: there the registry may be what is slow."""
     words = f"no answer within {limit:g} seconds"
     return CriError(
         "The runtime did not answer in time.",
@@ -84,7 +84,7 @@ def late(limit: float, socket: str, via: str) -> CriError:
         path=socket,
         found=words,
         expected="an answer from CRI runtime.v1",
-        next_step="Look at the network from this node to the registry, or allow more time",
+        next_step=f"Look at the load of this node and at the runtime's log: journalctl -u {_service(socket)} -n 50",
     )
 
 

@@ -61,6 +61,16 @@ def without_trust(desired: list[Desired]) -> list[Desired]:
 
 def _desired(entry: dict[str, Any]) -> Desired:
     registry = parse_registry(entry["host"])
+    if entry.get("fingerprints") == []:
+        # A template that renders empty must not pass for "no CA is wanted".
+        raise TrustError(
+            "the list of pins is empty",
+            reason="no_pins",
+            registry=registry.name,
+            found="fingerprints: []",
+            expected="at least one SHA-256 fingerprint",
+            next_step="give the fingerprints of the CAs, or leave the option out if the bundle itself is given",
+        )
     ders, pins = _bundle(registry, entry.get("ca_pem"), entry.get("fingerprints"))
     more, extra = _bundle(registry, entry.get("extra_ca_pem"), entry.get("extra_ca_fingerprints"))
     image = entry.get("proof_image")
@@ -78,12 +88,16 @@ def _bundle(
     registry: Registry, pem: str | None, given: list[str] | None
 ) -> tuple[list[bytes], frozenset[str]]:
     """The certificates of a bundle, and the pins: those given, or those of the bundle itself."""
-    pins = frozenset(parse_pin(pin) for pin in given or [])
+    try:
+        pins = frozenset(parse_pin(pin) for pin in given or [])
+        ders = split(pem.encode("utf-8")) if pem else []
+        facts_of = {der: describe(der) for der in ders}
+    except TrustError as exc:
+        exc.registry = registry.name
+        raise
     if not pem:
         return [], pins
-    ders = split(pem.encode("utf-8"))
-    for der in ders:
-        facts = describe(der)
+    for der, facts in facts_of.items():
         if not facts.is_ca:
             raise TrustError(
                 f"the certificate of {facts.subject} is not a CA",

@@ -22,7 +22,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import 
 _KUBELET_PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
 _ENDPOINT = re.compile(
-    r"^[^#\n]*container-?runtime-?endpoint[\"']?\s*[=:]\s*[\"']?([^\s\"']+)", re.IGNORECASE | re.MULTILINE
+    r"^[^#\n]*container-?runtime-?endpoint[\"']?[ \t]*[=:][ \t]*[\"']?([^\s\"']+)",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

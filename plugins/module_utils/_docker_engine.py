@@ -267,5 +267,5 @@ def _late(path: str, limit: float) -> CriError:
         path=path,
         found=words,
         expected="an answer from the Engine API",
-        next_step="Look at the network from this node to the registry, or allow more time",
+        next_step="Look at the load of this node and at the daemon's log: journalctl -u docker -n 50",
     )

@@ -23,6 +23,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._owners import (
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
 
 CA_FILE = "ca.crt"
+_LINKS = ("host_directory_is_a_link", "certs_d_is_a_link")
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ class HostDirectory:
     def fingerprints(self) -> set[str]:
         return {certificate.fingerprint for certificate in self.certificates}
 
-    def fingerprints_outside(self, path: str) -> set[str]:
-        return {certificate.fingerprint for certificate in self.certificates if certificate.path != path}
+    @property
+    def elsewhere(self) -> bool:
+        """Does a link lead to it? Nothing is ever written through one, so nothing of ours lies behind it."""
+        return any(problem.reason in _LINKS for problem in self.problems)
 
 
 def read_host_directory(certs_dir: str, registry: Registry, reader: Reader) -> HostDirectory:

@@ -129,6 +129,11 @@ def _is(url: str, registry: Registry) -> bool:
 
 def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
     """What makes containerd pass over the whole file: a value of a kind that it can't use (runtime-facts §3)."""
+    for url in (str(data.get("server", "")), *hosts):
+        try:
+            urlsplit(url)
+        except ValueError:
+            return f"an address that can't be read ({url!r})"
     for entry in (data, *hosts.values()):
         if not isinstance(entry, dict):
             continue
@@ -137,7 +142,10 @@ def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
             isinstance(value, list) and all(isinstance(item, str) for item in value)
         ):
             return "a ca that is neither a file nor a list of files"
-        for item in entry.get("capabilities", []):
+        capabilities = entry.get("capabilities", [])
+        if not isinstance(capabilities, list):
+            return "capabilities that are no list"
+        for item in capabilities:
             if str(item).lower() not in _CAPABILITIES:
                 return f"an unknown capability ({item!r})"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -148,6 +149,21 @@ def write_whole(path: str, content: bytes, mode: int = 0o644, like: FileState | 
         _sync_directory(parent)
     except OSError as exc:
         raise file_error(path, exc, "nothing was replaced; make the place writable and run again") from exc
+
+
+def sweep(directory: str) -> None:
+    """Remove what a run that was killed has left half-made in a directory; only for whoever holds the lock."""
+    for name in list_directory(directory):
+        if not (name.startswith(".") and name.endswith(_TEMP_SUFFIX)):
+            continue
+        path = os.path.join(directory, name)
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        except OSError as exc:
+            raise file_error(path, exc) from exc
 
 
 def remove_file(path: str) -> None:

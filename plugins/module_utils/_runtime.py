@@ -224,6 +224,8 @@ class Runtime(ABC):
 
     def remove(self, place: HostDirectory) -> list[Change]:
         """The steps that take away what we put there, and nothing else."""
+        if place.elsewhere:
+            return []
         path = os.path.join(place.path, CA_FILE)
         name = place.registry.name
         changes = []

@@ -37,6 +37,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     started_before,
 )
 
+# No restart and no file gives this node a CRI that can be asked; a change here could never be proved.
+_NEVER_ASKED = ("no_cri_client", "cri_v1alpha2_only")
+
 
 class ContainerdRuntime(Runtime):
     """containerd with its CRI plugin, as kubeadm clusters have it."""
@@ -73,19 +76,25 @@ class ContainerdRuntime(Runtime):
         return read_host_directory(_containerd.CERTS_DIR, registry, reader)
 
     def unusable(self) -> TrustError | None:
-        containerd = self.containerd
-        if not self._without_cri or self.restart().due:
+        containerd, failure = self.containerd, self.containerd.cri_error
+        if failure is not None and failure.reason in _NEVER_ASKED:
+            return failure
+        if not self._migrates and _containerd_legacy.keeps_cri_out(containerd):
+            # Whatever restarts it next, this run above all, would take the node down.
+            state = "runs" if self._without_cri else "would start next"
+            return self._legacy_refusal(f"containerd {state} without its CRI")
+        if failure is None or not self._without_cri or self.restart().due:
             return None
         if containerd.config.legacy:
             if self.migrate_legacy:
                 return None  # what is wrong with it goes in this run
-            return _containerd_legacy.refusal(containerd, "containerd runs without its CRI")
+            return self._legacy_refusal("containerd runs without its CRI")
         path = containerd.config.file.path
         return TrustError(
             f"{self.unit} runs without its CRI, so nothing can be pulled here ({path})",
-            reason=containerd.cri_reason or "cri_not_loaded",
+            reason=failure.reason,
             path=path,
-            found=(containerd.cri_error or "").partition(" Next step:")[0],
+            found=str(failure).partition(" Next step:")[0],
             expected="a containerd that answers at its CRI",
             next_step=f"journalctl -u {self.unit} | grep 'failed to load plugin' tells why; without such a line look "
             f"for cri in disabled_plugins of {path}; mend it, restart containerd, run again",
@@ -96,6 +105,11 @@ class ContainerdRuntime(Runtime):
         reasons = []
         if self.containerd.cri_error:
             reasons.append(f"the CRI doesn't answer: {self.containerd.cri_error}")
+        if _containerd_legacy.keeps_cri_out(self.containerd):
+            reasons.append(
+                f"registry settings of the old kind stand beside config_path in {config.file.path}; "
+                "containerd starts without its CRI with them"
+            )
         if not self._covered(config.config_path):
             value = repr(config.config_path) if config.config_path else "not set"
             reasons.append(
@@ -116,7 +130,7 @@ class ContainerdRuntime(Runtime):
             return [*self._files_for(steps, present), *steps]
         if not present or self._covered(self.containerd.config.config_path):
             return []
-        return [_set_config_path(self.containerd)]
+        return [self._set_config_path()]
 
     def complete(self, change: Change) -> Change:
         old = _containerd_legacy.old_paths(self.containerd) if self._migrates else ()
@@ -136,6 +150,8 @@ class ContainerdRuntime(Runtime):
         who = f"{self.unit} (PID {process.pid}, started {iso(process.started)})"
         when = f"{config.file.path} (changed {iso(config.changed)})"
         if any(change.kind == "config" for change in changes):
+            if running is not None and self._covered(running) and not self._migrates:
+                return Restart(False, f"{who} runs with config_path {running} already", evidence)
             return Restart(
                 True, f"config_path in {config.file.path} changes, and {who} read it only at start", evidence
             )
@@ -182,28 +198,30 @@ class ContainerdRuntime(Runtime):
     def _without_cri(self) -> bool:
         # A configuration that the CRI plugin rejects leaves containerd running without it (runtime-facts §5).
         # curl before 8 loses every second answer that says so, and only sees the call broken off.
-        return self.containerd.cri_reason in ("cri_not_loaded", "cri_unavailable")
+        failure = self.containerd.cri_error
+        return failure is not None and failure.reason in ("cri_not_loaded", "cri_unavailable")
 
+    def _legacy_refusal(self, consequence: str) -> TrustError:
+        return _containerd_legacy.refusal(self.containerd, consequence)
 
-def _set_config_path(containerd: Containerd) -> Change:
-    config = containerd.config
-    if config.legacy:
-        raise _containerd_legacy.refusal(
-            containerd, "containerd would start without its CRI, or without heeding them"
+    def _set_config_path(self) -> Change:
+        config = self.containerd.config
+        if config.legacy:
+            raise self._legacy_refusal("containerd would start without its CRI, or without heeding them")
+        lost = _containerd.abandoned(config.config_path, self.containerd.major, config.local_pull)
+        if lost:
+            raise TrustError(
+                f"config_path in {config.file.path} is {config.config_path}, and what lies there would no longer "
+                "be read",
+                reason="other_certs_directory",
+                path=config.file.path,
+                found=lost,
+                expected=f"config_path = {_containerd.CERTS_DIR}, the one directory that works on every version",
+                next_step=f"copy these into {_containerd.CERTS_DIR} (cp -a), then run again",
+            )
+        found = repr(config.config_path) if config.config_path else "nothing"
+        return Change(
+            "config",
+            config.file.path,
+            f"set config_path to {_containerd.CERTS_DIR} in {config.file.path} (was {found})",
         )
-    lost = _containerd.abandoned(config.config_path, containerd.major, config.local_pull)
-    if lost:
-        raise TrustError(
-            f"config_path in {config.file.path} is {config.config_path}, and what lies there would no longer be read",
-            reason="other_certs_directory",
-            path=config.file.path,
-            found=lost,
-            expected=f"config_path = {_containerd.CERTS_DIR}, the one directory that works on every version",
-            next_step=f"copy these into {_containerd.CERTS_DIR} (cp -a), then run again",
-        )
-    found = repr(config.config_path) if config.config_path else "nothing"
-    return Change(
-        "config",
-        config.file.path,
-        f"set config_path to {_containerd.CERTS_DIR} in {config.file.path} (was {found})",
-    )

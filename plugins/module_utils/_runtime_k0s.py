@@ -198,13 +198,17 @@ class K0sRuntime(ContainerdRuntime):
                 next_step=f"name one directory in the drop-in under {DROP_INS} that sets it, then run again",
             )
         if config.legacy:
-            raise TrustError(
-                "registry settings of the old kind can't stand beside config_path: "
-                "containerd would start without its CRI",
-                reason="legacy_registry_config",
-                path=config.file.path,
-                found=[f"{path}:{line}: {text}" for path, line, text in config.legacy],
-                expected="neither registry.mirrors nor registry.configs.*.tls",
-                next_step=f"move each of them to a hosts.toml under {os.path.join(DROP_INS, 'certs.d')}, "
-                f"take them out of the drop-ins in {DROP_INS}, then run again",
-            )
+            raise self._legacy_refusal("containerd would start without its CRI")
+
+    def _legacy_refusal(self, consequence: str) -> TrustError:
+        # They stand in drop-ins, which are not edited.
+        config = self.containerd.config
+        return TrustError(
+            f"registry settings of the old kind can't stand beside config_path: {consequence}",
+            reason="legacy_registry_config",
+            path=config.file.path,
+            found=[f"{path}:{line}: {text}" for path, line, text in config.legacy],
+            expected="neither registry.mirrors nor registry.configs.*.tls",
+            next_step=f"move each of them to a hosts.toml under {os.path.join(DROP_INS, 'certs.d')}, "
+            f"take them out of the drop-ins in {DROP_INS}, then run again",
+        )

@@ -13,18 +13,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_edit import
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model import Document, TomlError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_reader import Reader
 
-__all__ = ["Document", "TomlError", "decode", "parse", "remove", "set_string"]
+__all__ = ["Document", "TomlError", "parse", "remove", "set_string"]
 
 
 def parse(text: str, source: str | None = None) -> Document:
     """Read a TOML text; `source` is the file's name for messages. Raises TomlError."""
     return Reader(text, source).read()
-
-
-def decode(data: bytes, source: str | None = None) -> str:
-    """The text of a file, line ends untouched. Raises TomlError where it isn't UTF-8."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TomlError("this isn't UTF-8 text, which TOML has to be", line=line, source=source) from error

@@ -26,6 +26,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
     prove,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
+    Change,
     Client,
     Desired,
     Restart,
@@ -119,16 +120,23 @@ def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         return _ensure(request, state, check_mode)
 
 
-def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
+def _planned(request: Request, state: str) -> tuple[Observation, Plan, list[Change]]:
+    """The plan, and its steps written out: one that could not be carried out is told before, not after."""
     seen = observe(request)
     plan = (plan_present if state == "present" else plan_absent)(
         request.desired, seen.directories, seen.runtime
     )
-    # Check mode writes the steps out too: one that could not be carried out is told before, not after.
     changes = [
         seen.runtime.complete(change) if change.kind == "config" else change for change in plan.changes
     ]
+    _apply.refuse_links(changes)
+    return seen, plan, changes
+
+
+def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
+    seen, plan, changes = _planned(request, state)
     restart = plan.restart_after or plan.restart
+    waiting = _apply.waiting(seen.runtime.process)
     result: dict[str, Any] = {
         "changed": plan.changed,
         "changes": [change.summary for change in changes],
@@ -136,6 +144,7 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         "registries": [verdict.to_dict(restart) for verdict in plan.verdicts],
         "runtime": seen.facts(),
         "backup_file": None,
+        "revertible": plan.changed or bool(waiting),
         "rolled_back": False,
         "pulls_before": [],
         "pulls": [],
@@ -153,7 +162,10 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     result["pulls_before"] = [pull.to_dict() for pull in before]
     if plan.changed:
         with _apply.only_one():
-            result["backup_file"] = _apply.apply(changes)
+            # Somebody may have edited the same files while the pulls took their time.
+            if _planned(request, state)[2] != changes:
+                raise _changed_meanwhile(seen, changes)
+            result["backup_file"] = _apply.apply(changes, waiting)
             restart = seen.runtime.settle(changes, restart)
             result.update(_restart_fields(restart, seen.runtime))
             result["registries"] = _judged_again(request, restart)
@@ -167,6 +179,17 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
     if request.root is not None:
         said = f"offline root {request.root}: {said}, and no proof: {restart.why}"
     return {**result, "msg": said}
+
+
+def _changed_meanwhile(seen: Observation, changes: list[Change]) -> TrustError:
+    return TrustError(
+        "the node changed while this run looked at it, and nothing was written",
+        reason="changed_meanwhile",
+        path=changes[0].path,
+        found=f"another plan than a moment ago for {seen.runtime.name}",
+        expected=[change.summary for change in changes],
+        next_step="see what else is changing this node (a package upgrade, kubeadm, another tool), then run again",
+    )
 
 
 def take_back(check_mode: bool, root: str | None = None) -> dict[str, Any]:
@@ -193,7 +216,7 @@ def _take_back(check_mode: bool) -> dict[str, Any]:
         "changes": [f"bring back {found.path}" for found in back],
         "diff": _apply.diff_back(back),
         "registries": [],
-        "rolled_back": bool(back),
+        "rolled_back": bool(back) and not check_mode,
         "msg": f"brought back: {', '.join(found.path for found in back)}"
         if back
         else f"nothing is brought back: {', '.join(edited)} was edited after the last change"

@@ -230,7 +230,7 @@ proof:
     - V(pending_restart) if the pull has to wait for the restart.
     - V(skipped) in check mode, V(none) if no registry has a proof image.
   type: str
-  returned: always
+  returned: O(state=present) or O(state=absent)
 proof_images:
   description: Full references of the proof images, for M(nodetrust.harbor.registry_pull) after a restart.
   type: list
@@ -245,6 +245,12 @@ pulls:
   description: The pulls that are the proof.
   type: list
   elements: dict
+  returned: O(state=present) or O(state=absent)
+revertible:
+  description:
+    - Would O(state=previous) bring back something that the next start of the runtime is about?
+    - That is a change of this run, or one of an earlier run that the running process has not started with yet.
+  type: bool
   returned: O(state=present) or O(state=absent)
 rolled_back:
   description: Was the state before the change brought back?

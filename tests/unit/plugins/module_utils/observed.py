@@ -41,7 +41,8 @@ def containerd(
     running=None,
     legacy=(),
     local_pull=False,
-    **said,
+    cri_error=None,
+    dump=None,
 ):
     return ContainerdRuntime(
         Containerd(
@@ -55,14 +56,14 @@ def containerd(
             config=Config(
                 FileState("/etc/containerd/config.toml", "file", b"version = 2\n"),
                 config_path,
-                {},
+                dump or {},
                 local_pull,
                 tuple(legacy),
                 (),
                 changed,
             ),
             running_config_path=running,
-            **{"cri_error": None, **said},
+            cri_error=cri_error,
         ),
         client=None,
     )

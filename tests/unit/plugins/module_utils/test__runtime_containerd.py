@@ -30,7 +30,7 @@ def plan(where, runtime):
 )
 @pytest.mark.parametrize("said", ["cri_not_loaded", "cri_unavailable"])
 def test_a_containerd_without_its_cri_is_no_success(legacy, reason, said):
-    runtime = containerd(legacy=legacy, cri_error="unknown service", cri_reason=said)
+    runtime = containerd(legacy=legacy, cri_error=TrustError("unknown service", reason=said))
     with pytest.raises(TrustError) as caught:
         plan(directory((PIN, "ca.crt")), runtime)
     assert caught.value.reason == (said if reason == "cri_not_loaded" else reason)
@@ -40,8 +40,56 @@ def test_a_containerd_without_its_cri_is_no_success(legacy, reason, said):
 
 
 def test_a_containerd_without_its_cri_whose_configuration_was_mended_waits_for_its_restart():
-    runtime = containerd(changed=2000.0, cri_error="unknown service", cri_reason="cri_not_loaded")
+    gone = TrustError("unknown service", reason="cri_not_loaded")
+    runtime = containerd(changed=2000.0, cri_error=gone)
     assert plan(directory((PIN, "ca.crt")), runtime).restart_after.due
+
+
+@pytest.mark.parametrize("reason", ["no_cri_client", "cri_v1alpha2_only"])
+def test_a_node_that_can_never_be_proved_is_left_alone(reason):
+    runtime = containerd("", cri_error=TrustError("nobody can ask it", reason=reason))
+    with pytest.raises(TrustError) as caught:
+        plan(directory(), runtime)
+    assert caught.value.reason == reason
+
+
+def _dump(major, **registry):
+    plugin = "io.containerd.cri.v1.images" if major == 2 else "io.containerd.grpc.v1.cri"
+    return {"version": major + 1, "plugins": {plugin: {"registry": registry}}}
+
+
+@pytest.mark.parametrize(
+    ("version", "registry", "refused"),
+    [
+        ("1.7.24", {"mirrors": {"docker.io": {}}}, True),
+        ("2.1.9", {"mirrors": {"docker.io": {}}}, True),
+        ("1.7.24", {"configs": {"h": {"tls": {"ca_file": "/x"}}}}, True),
+        ("2.1.9", {"configs": {"h": {"tls": {"ca_file": "/x"}}}}, False),  # passed over with a warning
+        ("1.7.24", {"configs": {"h": {"auth": {"username": "x"}}}}, False),
+        ("1.7.24", {"mirrors": {}, "configs": {}}, False),
+    ],
+)
+def test_a_node_whose_next_start_would_be_one_without_cri_is_not_restarted(version, registry, refused):
+    # Somebody added config_path by hand and has not restarted: the CRI still answers.
+    runtime = containerd(
+        version=version,
+        changed=2000.0,
+        dump=_dump(int(version[0]), **registry),
+        legacy=[("/etc/containerd/config.toml", 3, "[x]")],
+    )
+    if not refused:
+        assert plan(directory((PIN, "ca.crt")), runtime).restart_after.due
+        return
+    with pytest.raises(TrustError) as caught:
+        plan(directory((PIN, "ca.crt")), runtime)
+    assert caught.value.reason == "legacy_registry_config" and "without its CRI" in caught.value.message
+    assert any("without its CRI" in reason for reason in runtime.reasons())
+
+
+def test_a_process_that_runs_with_the_directory_needs_no_restart_for_the_file_that_lost_it():
+    runtime = containerd("", version="1.7.24", running=CERTS_DIR)
+    made = plan(directory((PIN, "ca.crt")), runtime)
+    assert [change.kind for change in made.changes] == ["config"] and not made.restart_after.due
 
 
 def test_legacy_settings_are_named_line_by_line():

@@ -14,7 +14,6 @@ import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import (
     TomlError,
-    decode,
     parse,
     set_string,
 )
@@ -193,13 +192,6 @@ def test_refusal_never_repeats_a_value(value: str) -> None:
     with pytest.raises(TomlError) as caught:
         parse(f"password = {value}\n")
     assert "3cret" not in str(caught.value)
-
-
-def test_bytes_that_are_not_utf8_are_refused_with_their_line() -> None:
-    assert decode("a = 'é'\r\n".encode()) == "a = 'é'\r\n"
-    with pytest.raises(TomlError, match=r"hosts\.toml, line 2: this isn't UTF-8") as caught:
-        decode(b"a = 1\nb = '\xe9'\n", source="hosts.toml")
-    assert caught.value.line == 2
 
 
 def test_get_finds_values_and_tables() -> None:
