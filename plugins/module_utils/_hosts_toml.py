@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
@@ -123,17 +123,21 @@ def _own_entries(
 
 
 def _is(url: str, registry: Registry) -> bool:
-    parts = urlsplit(url if "//" in url else f"https://{url}")
+    parts = _split(url)
     return parts.netloc in (registry.name, registry.name + _PORTS.get(parts.scheme, ""))
+
+
+def _split(url: str) -> SplitResult:
+    return urlsplit(url if "//" in url else f"https://{url}")
 
 
 def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
     """What makes containerd pass over the whole file: a value of a kind that it can't use (runtime-facts §3)."""
-    for url in (str(data.get("server", "")), *hosts):
-        try:
-            urlsplit(url)
-        except ValueError:
-            return f"an address that can't be read ({url!r})"
+    try:
+        for url in (str(data.get("server", "")), *hosts):
+            _split(url)
+    except ValueError as exc:
+        return f"an address that can't be read ({exc})"
     for entry in (data, *hosts.values()):
         if not isinstance(entry, dict):
             continue
