@@ -65,8 +65,15 @@ def test_two_runtimes_and_kubelet_says_containerd(node, path, content) -> None:
 def test_two_runtimes_and_kubelet_says_the_other(node) -> None:
     other_runtime(node)
     node.put("/var/lib/kubelet/config.yaml", f"containerRuntimeEndpoint: {CRIO_SOCKET}\n")
-    result = node.refuses("unsupported_runtime")
-    assert "crio" in result["msg"] and result["path"] == "/run/crio/crio.sock"
+    # Nobody behind that socket says anything; what counts is that containerd is not taken instead.
+    result = node.refuses("timeout")
+    assert result["path"] == "/run/crio/crio.sock" and "journalctl -u crio" in result["next_step"]
+
+
+def test_a_kubelet_that_is_pointed_at_nothing_known(node) -> None:
+    node.put("/var/lib/kubelet/config.yaml", "containerRuntimeEndpoint: unix:///run/other/other.sock\n")
+    result = node.refuses("unknown_runtime")
+    assert result["path"] == "/run/other/other.sock"
 
 
 def test_two_runtimes_and_the_user_says_which(node) -> None:

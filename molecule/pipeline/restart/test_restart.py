@@ -105,11 +105,13 @@ def test_never_leaves_the_restart_to_others_and_the_next_run_finishes() -> None:
         assert result["restarted"] and result["changes"] == [] and result["proof"] == "proven"
 
 
-def test_never_without_a_proof_to_wait_for_is_no_failure() -> None:
+def test_never_is_a_failure_also_where_no_proof_waits_for_it() -> None:
     entry = {"host": nodes.REGISTRY, "ca_file": str(nodes.RUN / "pki" / "ca.crt")}
     done, outcome = run(harbor_ca_restart="never", harbor_ca_registries=[entry])
-    assert done.returncode == 0, done.stdout
-    assert all(result["restart_due"] for result in outcome.values())
+    assert done.returncode == 2, done.stdout
+    for result in outcome.values():
+        assert result["restart_due"] and not result["ok"] and result["proof"] == "none"
+        assert "harbor_ca_restart is never" in result["msg"]
 
 
 def test_a_run_that_died_before_the_restart_is_finished_by_the_next() -> None:

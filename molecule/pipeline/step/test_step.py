@@ -55,9 +55,10 @@ def test_addresses_on_the_command_line_are_enough(pipeline: Pipeline) -> None:
 
 def test_one_node_that_cannot_be_reached_does_not_hold_up_the_others(pipeline: Pipeline) -> None:
     run = pipeline.run(f"{NOBODY},{INLINE}")
-    assert run.returncode == 4, run.stdout
+    assert run.returncode == 2, run.stdout
     outcome = pipeline.outcome
-    assert outcome["ok"] is False and outcome["without_outcome"] == [NOBODY]
+    assert outcome["ok"] is False and outcome["without_outcome"] == []
+    assert outcome["nodes"].pop(NOBODY)["reason"] == "node_unreachable"
     assert all(result["ok"] for result in outcome["nodes"].values()) and len(outcome["nodes"]) == 2
     assert pulls()
 
@@ -65,8 +66,10 @@ def test_one_node_that_cannot_be_reached_does_not_hold_up_the_others(pipeline: P
 def test_no_node_can_be_reached_and_the_result_of_yesterday_is_not_left_behind(pipeline: Pipeline) -> None:
     pipeline.outcome_file.write_text('{"format": 1, "ok": true}')
     run = pipeline.run(f"{NOBODY},")
-    assert run.returncode == 4, run.stdout
-    assert pipeline.outcome["ok"] is False and pipeline.outcome["without_outcome"] == [NOBODY]
+    assert run.returncode == 2, run.stdout
+    outcome = pipeline.outcome
+    assert outcome["ok"] is False and outcome["without_outcome"] == []
+    assert outcome["nodes"][NOBODY]["reason"] == "node_unreachable"
 
 
 def test_a_node_that_failed_ends_the_step_with_2_and_says_why(pipeline: Pipeline) -> None:

@@ -81,3 +81,16 @@ def test_a_bad_list_and_nodes_that_are_gone_are_reported_and_end_with_2(tmp_path
     assert {(node["state"], node["reason"]) for node in report["nodes"]} == {("failed", "invalid_registries")}
     assert "has expired" in report["nodes"][0]["message"]
     assert report["run"]["complete"] is True
+
+
+@pytest.mark.parametrize("playbook", ["audit", "correct_drift", "onboard_node", "rotate_ca"])
+@pytest.mark.parametrize("other", [{}, {"host": "other.example.com", "ca_pem": "junk"}], ids=["good", "bad"])
+def test_a_clients_key_is_never_shown(tmp_path: Path, playbook: str, other: dict[str, Any]) -> None:
+    client = pki.issue(OLD, "client")
+    entry = {**LIST[0], "client_cert_pem": client.pem, "client_key_pem": client.key_pem}
+    given = {"harbor_ca_registries": "{{ mine }}", "mine": [entry, *([other] if other else [])]}
+    if playbook == "rotate_ca":
+        given |= rotation(NEW, "add")
+    code, said = run(tmp_path, playbook, "-vvv", **given)
+    assert code, said
+    assert client.key_pem.splitlines()[1] not in said
