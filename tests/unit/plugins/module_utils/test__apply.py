@@ -165,3 +165,60 @@ def test_somebodys_file_keeps_its_mode_and_its_owner(node):
     assert hosts.read_bytes() == b"new" and hosts.stat().st_mode & 0o777 == 0o600
     _apply.bring_back(_apply.previous())
     assert hosts.read_bytes() == b"old"
+
+
+def test_what_a_killed_run_left_half_made_goes_with_the_next_change(node):
+    directory = node / "certs.d" / "harbor.test"
+    directory.mkdir(parents=True)
+    (directory / ".x.nodetrust-tmp").write_bytes(b"half")
+    (node / "certs.d" / ".y.nodetrust-tmp").mkdir()
+    (node / "certs.d" / ".y.nodetrust-tmp" / "ca.crt").write_bytes(b"half")
+    (directory / ".somebody-elses").write_bytes(b"kept")
+    _apply.apply([write(directory / "ca.crt")])
+    assert sorted(snapshot(node)) == [
+        "certs.d",
+        "certs.d/harbor.test",
+        "certs.d/harbor.test/.somebody-elses",
+        "certs.d/harbor.test/ca.crt",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["config", "text"])
+def test_a_file_that_is_a_link_is_left_to_who_made_it(node, kind):
+    (node / "real.toml").write_bytes(b"old")
+    (node / "config.toml").symlink_to(node / "real.toml")
+    with pytest.raises(TrustError) as caught:
+        _apply.refuse_links([Change(kind, str(node / "config.toml"), "set it", b"new")])
+    assert caught.value.reason == "config_is_a_link" and str(node / "real.toml") in caught.value.next_step
+    _apply.refuse_links([Change("write", str(node / "config.toml"), "replace it", b"new")])
+
+
+def process(started):
+    return _node.Process(7, "containerd", (), "/bin/containerd", None, started)
+
+
+def test_a_second_change_does_not_forget_one_that_waits_for_its_restart(node):
+    config, ca, second = node / "config.toml", node / "a" / "ca.crt", node / "b" / "ca.crt"
+    config.write_bytes(b"old")
+    before = snapshot(node)
+    _apply.apply([write(ca, b"1"), Change("config", str(config), "set", b"edited")])
+    older = process(config.stat().st_mtime - 10)
+    _apply.apply([write(second), write(ca, b"2")], _apply.waiting(older))
+    assert {found.path for found in _apply.previous()} == {str(config), str(ca), str(second)}
+    assert _apply.edited_since() == []
+    _apply.bring_back(_apply.previous())
+    after = snapshot(node)
+    after.pop("config.toml.before-nodetrust")
+    assert after == before
+
+
+def test_what_a_process_has_started_with_is_not_what_breaks_it_now(node):
+    config, ca = node / "config.toml", node / "a" / "ca.crt"
+    config.write_bytes(b"old")
+    _apply.apply([Change("config", str(config), "set", b"edited")])
+    now = config.stat().st_mtime
+    assert _apply.waiting(process(now - 10)) and not _apply.waiting(process(now + 10))
+    assert not _apply.waiting(None)
+    # A file that is read at every pull waits for no restart.
+    _apply.apply([write(ca)])
+    assert not _apply.waiting(process(now - 10))

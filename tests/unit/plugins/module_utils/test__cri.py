@@ -334,6 +334,19 @@ def test_wait_ready_gives_the_last_error_at_the_end(node: Node, monkeypatch: pyt
     assert caught.value.reason == "cri_not_loaded"
 
 
+def test_a_runtime_that_is_asked_once_has_the_usual_time(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float | None] = []
+
+    def late(_cri: Cri, timeout: float | None = None) -> dict[str, str]:
+        limits.append(timeout)
+        raise CriError("late", code="DeadlineExceeded", detail="late", via="curl", reason="timeout")
+
+    monkeypatch.setattr(Cri, "version", late)
+    with pytest.raises(CriError):
+        node.cri().wait_ready(0)
+    assert limits == [None]
+
+
 def test_wait_ready_does_not_wait_for_what_will_not_come(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(seconds: float) -> None:
         raise AssertionError("slept")

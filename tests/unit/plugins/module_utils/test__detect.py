@@ -141,6 +141,13 @@ def test_other_flags_behind_the_endpoint_do_not_hide_it(tmp_path, monkeypatch):
     assert _detect.kubelet_endpoint() == "unix:///run/crio/crio.sock"
 
 
+def test_an_empty_endpoint_is_not_the_line_after_it(tmp_path, monkeypatch):
+    config = tmp_path / "config.yaml"
+    config.write_text("containerRuntimeEndpoint:\ncpuManagerReconcilePeriod: 0s\n")
+    monkeypatch.setattr(_detect, "_KUBELET_FILES", (str(config),))
+    assert _detect.kubelet_endpoint() is None
+
+
 def test_without_kubelet_there_is_no_endpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(_detect, "_KUBELET_FILES", (str(tmp_path / "absent"),))
     assert _detect.kubelet_endpoint() is None

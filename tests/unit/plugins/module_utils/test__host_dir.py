@@ -69,6 +69,9 @@ def test_without_hosts_toml_every_crt_counts(tmp_path, cas, content, taken):
         (f"{OWN_HOST}\ncapabilities = ['pull']\n", 1, set()),  # a parsed hosts.toml switches the scan off
         ('[host."https://mirror.test"]\nca = "o.pem"\n', 2, set()),  # a mirror's CA is not this registry's
         ("this is [not toml\n", 2, {"right"}),
+        ('server = "https://[fe80"\n[host]\n', 2, {"right"}),
+        ('[host."[x"]\nca = "o.pem"\n', 2, {"right"}),
+        (f"{OWN_HOST}\ncapabilities = true\n", 2, {"right"}),
     ],
 )
 def test_a_hosts_toml_decides_if_containerd_obeys_it(tmp_path, cas, toml, major, taken):

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR, covers
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import Problem
 from tests.unit.plugins.module_utils.observed import (
     PIN,
     containerd,
@@ -141,3 +142,9 @@ def test_a_restart_is_due_by_evidence(runtime, due, words):
     assert verdict.due is due and words in verdict.why
     assert verdict.evidence["process"]["pid"] == 7
     assert verdict.evidence["config_path"]["next_start"] == runtime.containerd.config.config_path
+
+
+def test_nothing_is_removed_through_a_link():
+    elsewhere = Problem("host_directory_is_a_link", "a link", "/x", "manage it", breaks=False)
+    assert containerd().remove(directory((PIN, "ca.crt"), problems=[elsewhere])) == []
+    assert containerd().remove(directory((PIN, "ca.crt")))

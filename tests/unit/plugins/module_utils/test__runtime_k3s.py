@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 
 import pytest
 import yaml
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _desired, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _desired, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_k3s import K3sRuntime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_rke2 import Rke2Runtime
@@ -77,6 +78,21 @@ def test_from_nothing_to_trust_and_back(node):
     assert not node.absent(HOST)["restart_due"]
     after = node.snapshot()
     assert {name: text for name, text in after.items() if "certs.d" not in name} == before
+
+
+def test_an_edit_that_somebody_made_meanwhile_is_not_lost(node, monkeypatch):
+    meanwhile = "mirrors:\n  docker.io: {}\n"
+
+    @contextlib.contextmanager
+    def edited_first():
+        node.write(node.registries, meanwhile)
+        yield
+
+    monkeypatch.setattr(_apply, "only_one", edited_first)
+    with pytest.raises(TrustError) as caught:
+        node.present("harbor.test")
+    assert caught.value.reason == "changed_meanwhile" and caught.value.next_step
+    assert node.registries.read_text() == meanwhile and not node.own("harbor.test").exists()
 
 
 def test_check_mode_says_the_same_and_touches_nothing(node):
