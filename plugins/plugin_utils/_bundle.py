@@ -44,7 +44,13 @@ class InvalidRegistries(TrustError):
         )
 
     def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "errors": self.errors}
+        alone = self.errors[0] if len(self.errors) == 1 else {}
+        fields = ("registry", "path", "found", "expected", "next_step")
+        return {
+            **super().facts(),
+            **{name: alone[name] for name in fields if name in alone},
+            "errors": self.errors,
+        }
 
 
 def check_registries(

@@ -94,6 +94,19 @@ def test_a_bad_value_stops_the_run_before_a_node_is_touched(
         assert any(word in msg for msg in told), (word, said)
 
 
+def test_one_mistake_in_the_list_is_told_in_fields_too(lab: Lab) -> None:
+    code, said, outcome = lab.run(harbor_ca_registries=[{"host": "harbor.invalid", "ca_pem": "junk"}])
+    assert code != 0
+    told = outcome["nodes"]["a"]
+    assert told["registry"] == "harbor.invalid" and told["next_step"] in told["msg"], said
+    assert [error["registry"] for error in told["errors"]] == ["harbor.invalid"]
+
+
+def test_the_outcome_is_written_as_who_runs_ansible(lab: Lab) -> None:
+    _code, said, outcome = lab.run(ansible_become=True, ansible_become_exe="/bin/false")
+    assert outcome["nodes"], said
+
+
 def test_a_context_that_the_kubeconfig_lacks_is_named(lab: Lab) -> None:
     other = lab.api.write_kubeconfig(lab.directory / "other", context="elsewhere")
     code, said, outcome = lab.run(harbor_ca_kubeconfig=str(other))
