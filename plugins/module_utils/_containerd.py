@@ -95,7 +95,7 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
     except TrustError as exc:
         cri_error = exc
     version = version or _binary_version(process.exe)
-    major = 2 if version.lstrip("v").startswith("2.") else 1
+    major = _major(version)
     config = read_config(process.exe, process.option("--config", "-c") or CONFIG_FILE)
     return Containerd(
         process=process,
@@ -117,8 +117,7 @@ def observe_offline(binary: str) -> Containerd:
     """
     version = _binary_version(binary)
     nobody = _node.Process(0, "containerd", (binary,), binary, None, 0.0)
-    # Of a version that can't be told, what every version does.
-    major = 2 if version.startswith("2.") else 1
+    major = _major(version)
     config = read_config(binary, CONFIG_FILE)
     return Containerd(nobody, "containerd.service", "", version, major, config, None)
 
@@ -396,6 +395,12 @@ def _binary_version(binary: str) -> str:
     _status, out, _err = _node.run([binary, "--version"])
     match = re.search(r"\sv?(\d+\.\d+\.\d+\S*)", out)
     return match.group(1) if match else ""
+
+
+def _major(version: str) -> int:
+    """1 or 2, by whose rules it reads: later ones keep those of 2, one that can't be told has what all have."""
+    match = re.match(r"v?(\d+)\.", version)
+    return 2 if match and int(match.group(1)) >= 2 else 1
 
 
 def _last_words(err: str) -> str:

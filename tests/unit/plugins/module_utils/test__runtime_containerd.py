@@ -127,6 +127,14 @@ def test_which_config_path_reaches_our_directory(config_path, major, local_pull,
 
 
 @pytest.mark.parametrize(
+    ("version", "major"),
+    [("1.6.20~ds1", 1), ("v1.7.24", 1), ("2.1.9", 2), ("v2.3.4", 2), ("3.0.0", 2), ("", 1), ("dev", 1)],
+)
+def test_by_whose_rules_a_version_reads(version, major):
+    assert _containerd._major(version) == major
+
+
+@pytest.mark.parametrize(
     ("runtime", "due", "words"),
     [
         (containerd(started=1000, changed=900), False, "is younger than"),
