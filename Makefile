@@ -20,7 +20,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 # An inventory that does not load must not look like a run with nothing to do.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help venv demo test test-cluster scale report-test lint unit sanity docs build molecule format lab-packages changelog lock clean
+.PHONY: help venv demo test test-cluster scale report-test lint unit oldest-core sanity docs build molecule format lab-packages changelog lock clean
 
 help:  ## list the targets
 	@echo "nodetrust.harbor: make TARGET"
@@ -30,7 +30,7 @@ demo: lab-packages venv  ## watch the incident happen on real nodes, and the cur
 	@tests/tools/with-lab sh -c 'tests/lab/images && tests/lab/lab tests/demo'
 
 test: venv  ## all of the below, up to molecule, with the time that each step took
-	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit' 'build|docs|report-test' 'molecule|sanity'
+	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit' 'build|docs|report-test|oldest-core' 'molecule|sanity'
 
 venv:  ## the tools, in a private virtual environment made from the hashed lock
 	@tests/tools/make-venv
@@ -50,6 +50,11 @@ unit: venv  ## unit tests
 report-test: venv  ## the report in a real browser, metrics, alert rules and dashboard by promtool
 	@tests/tools/report-tools
 	@PATH='$(CACHE)/tools:'"$$PATH" python -m pytest -o cache_dir=.cache/pytest tests/report
+
+oldest-core: venv  ## unit tests of playbooks, role and plugins on the oldest ansible-core that is supported
+	@env -u PYTHON tests/tools/make-venv oldest oldest 10 12
+	@'$(CACHE)/oldest/bin/python' -m pytest -o cache_dir=.cache/pytest-oldest \
+		tests/unit/plugins/action tests/unit/plugins/inventory tests/unit/plugins/plugin_utils tests/unit/playbooks tests/unit/roles
 
 sanity: venv  ## ansible-test sanity, in a copy outside the checkout
 	@python tests/tools/sanity.py

@@ -22,6 +22,7 @@ WHAT = {
     "lab-packages": "system packages of the lab: name what is missing, install it",
     "lint": "format, ruff, mypy, yamllint, ansible-lint, changelog",
     "unit": "unit tests",
+    "oldest-core": "unit tests once more, on the oldest ansible-core that is supported",
     "build": "the tarball, installed into an empty place and used from there",
     "docs": "documentation of every plugin and role",
     "report-test": "the report in a real browser, metrics, alerts, dashboard",

@@ -84,14 +84,23 @@ def test_what_the_two_searches_find(pattern: re.Pattern[str], line: str) -> None
     assert pattern.search(line)
 
 
-def test_every_requirement_is_pinned_and_hashed() -> None:
-    text = (ROOT / "requirements/dev.txt").read_text().replace("\\\n", " ")
+@pytest.mark.parametrize("lock", ["dev", "oldest"])
+def test_every_requirement_is_pinned_and_hashed(lock: str) -> None:
+    text = (ROOT / f"requirements/{lock}.txt").read_text().replace("\\\n", " ")
     entries = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     assert entries
     loose = [
         line[:60] for line in entries if not re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)
     ]
     assert loose == []
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_promised() -> None:
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements/oldest.in").read_text(), re.MULTILINE))
+    promised = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"].removeprefix(">=")
+    assert pins["ansible-core"].startswith(promised.rpartition(".")[0] + ".")
+    floor = re.search(r"^kubernetes\s*>=\s*(\d+)", (ROOT / "meta/ee-requirements.txt").read_text(), re.MULTILINE)
+    assert floor and pins["kubernetes"].partition(".")[0] == floor.group(1)
 
 
 def test_every_python_file_says_its_licence() -> None:
