@@ -52,9 +52,7 @@ report-test: venv  ## the report in a real browser, metrics, alert rules and das
 	@PATH='$(CACHE)/tools:'"$$PATH" python -m pytest -o cache_dir=.cache/pytest tests/report
 
 oldest-core: venv  ## unit tests of playbooks, role and plugins on the oldest ansible-core that is supported
-	@env -u PYTHON tests/tools/make-venv oldest oldest 10 12
-	@'$(CACHE)/oldest/bin/python' -m pytest -o cache_dir=.cache/pytest-oldest \
-		tests/unit/plugins/action tests/unit/plugins/inventory tests/unit/plugins/plugin_utils tests/unit/playbooks tests/unit/roles
+	@tests/tools/oldest-core
 
 sanity: venv  ## ansible-test sanity, in a copy outside the checkout
 	@python tests/tools/sanity.py
