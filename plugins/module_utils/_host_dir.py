@@ -200,7 +200,7 @@ def _referrers(result: HostDirectory, certs_dir: str, major: int) -> list[str]:
         path = os.path.join(certs_dir, name, "hosts.toml")
         if name != result.registry.name and os.path.isfile(path):
             hosts = read_hosts_toml(path, result.registry, major)
-            if hosts.obeyed and os.path.join(result.path, CA_FILE) in hosts.ca_paths:
+            if hosts.refers_to(os.path.join(result.path, CA_FILE)):
                 found.append(path)
     return found
 

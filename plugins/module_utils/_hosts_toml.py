@@ -28,6 +28,7 @@ class HostsToml:
 
     obeyed: containerd follows this file and no longer looks at the .crt files beside it.
     tables: where `ca` has to stand so that each connection to the registry itself is verified by it.
+    ca_paths: the files that `ca` names there. named: those that it names anywhere, also for mirrors.
     troubles: what a `ca` would not mend. note: why the file is not obeyed, if that is worth a word.
     target: where it leads if it is a link.
     """
@@ -37,12 +38,14 @@ class HostsToml:
     obeyed: bool = False
     tables: list[tuple[str, ...]] = field(default_factory=list)
     ca_paths: list[str] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     note: str | None = None
     target: str | None = None
 
     def refers_to(self, path: str) -> bool:
-        return self.obeyed and path in self.ca_paths
+        """Would a pull through it fail without this file?"""
+        return self.obeyed and path in self.named
 
     def merged(self, name: str) -> str:
         """The text with our file named where it has to be."""
@@ -89,7 +92,7 @@ def parse_hosts_toml(path: str, text: str, registry: Registry, major: int) -> Ho
     wrong = _wrong(data, hosts)
     if wrong is not None:
         return HostsToml(path, text, note=f"{path} has {wrong}, containerd ignores it")
-    result = HostsToml(path, text, obeyed=True)
+    result = HostsToml(path, text, obeyed=True, named=_named(data, hosts, os.path.dirname(path)))
     own = _own_entries(data, hosts, registry)
     for name, where, entry in own:
         if entry.get("skip_verify") is True:
@@ -153,6 +156,11 @@ def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
             if str(item).lower() not in _CAPABILITIES:
                 return f"an unknown capability ({item!r})"
     return None
+
+
+def _named(data: dict[str, Any], hosts: dict[str, Any], directory: str) -> list[str]:
+    entries = [data, *(entry for entry in hosts.values() if isinstance(entry, dict))]
+    return [path for entry in entries for path in _ca_paths(entry, directory)]
 
 
 def _ca_paths(entry: dict[str, Any], directory: str) -> list[str]:

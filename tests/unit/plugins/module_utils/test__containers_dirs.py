@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _containers_dirs, _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired, Runtime
@@ -123,7 +124,7 @@ def test_only_what_is_ours_is_taken_away(
     if dockerd:
         node.dockerd.touch()
     for name in laid:
-        node.lay(getattr(node, name), "ca.crt")
+        node.lay(getattr(node, name), "ca.crt", content=ca_content([CA.der]).decode())
     gone = Desired(REGISTRY, (), frozenset())
     plan = _plan.plan_absent([gone], [runtime.read(REGISTRY)], runtime)
     expected = (

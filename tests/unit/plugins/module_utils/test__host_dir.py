@@ -223,12 +223,13 @@ def test_an_empty_directory_that_hides_default_is_told(tmp_path, cas):
     assert problem.reason == "empty_directory" and not problem.foreign and "_default" in problem.message
 
 
-def test_a_mirrors_hosts_toml_that_leads_to_our_file_is_known(tmp_path, cas):
+@pytest.mark.parametrize("host", [NAME, "harbor.test:8443", "other.test"])
+def test_a_mirrors_hosts_toml_that_leads_to_our_file_is_known(tmp_path, cas, host):
     lay(
         tmp_path,
         {
             f"{NAME}/ca.crt": cas["right"].pem,
-            "docker.io/hosts.toml": f'{OWN_HOST}\nca = "../{NAME}/ca.crt"\n',
+            "docker.io/hosts.toml": f'[host."https://{host}"]\nca = "../{NAME}/ca.crt"\n',
             "quay.io/hosts.toml": f'{OWN_HOST}\nca = "ca.crt"\n',
         },
     )

@@ -23,6 +23,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     CONTAINERD_2,
     read_host_directory,
 )
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import Process
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Restart, Runtime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_system import SystemStoreRuntime
@@ -195,9 +196,13 @@ def test_a_ca_in_the_runtimes_directory_counts_as_well(node):
     with pytest.raises(TrustError) as caught:
         present(node, CA)
     assert caught.value.reason == "extra_ca"
-    (place / "foreign.crt").rename(
-        place / "ca.crt"
-    )  # our own name: from the time before the store was chosen
+    # Our own name, but not our file.
+    (place / "foreign.crt").rename(place / "ca.crt")
+    with pytest.raises(TrustError) as caught:
+        present(node, CA)
+    assert caught.value.reason == "extra_ca" and str(place / "ca.crt") in str(caught.value)
+    # From the time before the store was chosen.
+    (place / "ca.crt").write_bytes(ca_content([NEXT.der]))
     plan = present(node, CA)
     assert [change.path for change in plan.changes if change.kind == "remove"] == [str(place / "ca.crt")]
     assert not plan.restart_after.pull_decides
