@@ -213,7 +213,7 @@ class Runtime(ABC):
             changes.append(Change("write", path, f"{verb} {path}", _mark.ca_content(item.ders), name))
         hosts = place.hosts_toml
         if hosts is not None and hosts.obeyed:
-            text = hosts.merged(CA_FILE)
+            text = hosts.merged(CA_FILE, bare=place.fingerprints == item.pins)
             if text != hosts.text:
                 changes.append(
                     Change("text", hosts.path, f"add ca to {hosts.path}", text.encode("utf-8"), name)

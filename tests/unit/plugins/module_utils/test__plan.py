@@ -12,6 +12,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import Problem
+from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_merge import ADDED
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired
 from tests.unit.plugins.module_utils.observed import (
     CA,
@@ -131,6 +132,16 @@ def test_the_right_ca_is_not_written_anew_where_only_a_hosts_toml_lacks_it(befor
         ca_file=before + CA.pem.encode(),
     )
     assert kinds(plan(where)) == ["text"]
+
+
+def test_a_ca_that_is_named_already_stays_alone_where_another_table_gets_ours():
+    text = f"server = 'https://{REGISTRY.name}'\n[host.'https://{REGISTRY.name}']\nca = 'site.pem'\n"
+    incomplete = Problem("hosts_toml_ca_incomplete", "no ca at the top", HOST_DIR, "run again", foreign=False)
+    where = directory((PIN, "site.pem"), problems=[incomplete], hosts_toml=hosts_toml(text))
+    made = plan(where, containerd(version="1.7.24", running=CERTS_DIR))
+    assert kinds(made) == ["write", "text"]
+    added = text.replace("\n", f'\nca = "ca.crt" {ADDED}\n', 1)
+    assert made.changes[1].content.decode() == added
 
 
 def test_absent_twice_changes_nothing():
