@@ -38,7 +38,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
 )
 
 # Which of a runtime's directories wins says nothing about the system store.
-_NOT_ABOUT_THE_STORE = ("shadowed_by_underscore_directory",)
+_NOT_ABOUT_THE_STORE = ("shadowed_by_underscore_directory", "location_elsewhere")
 
 
 class SystemStoreRuntime(Runtime):

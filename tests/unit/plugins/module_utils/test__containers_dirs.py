@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containers_dirs, _plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _containers_dirs,
+    _plan,
+    _registries_conf,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
@@ -35,6 +39,8 @@ class Node:
         self.dockerd = root / "dockerd"
         monkeypatch.setattr(_containers_dirs, "PLACES", (str(self.own), str(self.docker)))
         monkeypatch.setattr(_containers_dirs, "home_of_root", lambda: str(root / "root"))
+        monkeypatch.setattr(_registries_conf, "SYSTEM", str(root / "etc/containers"))
+        monkeypatch.setattr(_registries_conf, "home_of_root", lambda: str(root / "root"))
         monkeypatch.setattr(DockerRuntime, "programs", (str(self.dockerd),))
 
     def lay(self, base: Path, *names: str, content: str = CA.pem) -> None:
