@@ -173,15 +173,37 @@ def test_the_readme_leads_there() -> None:
     assert "docs/runtimes.md" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_smallest_runtime_in_the_guide_is_the_one_in_the_code() -> None:
+def shown_diff() -> dict[str, list[tuple[str, list[str]]]]:
+    """The diff of the smallest runtime in the guide: for each file its hunks, head and lines."""
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    path = "plugins/module_utils/_runtime_crio.py"
-    shown = guide.partition(f"+++ b/{path}\n")[2].partition("--- a/")[0]
-    assert [line[1:] for line in shown.splitlines()] == (ROOT / path).read_text(encoding="utf-8").splitlines()
-    rows = re.findall(
-        r"^\+( *(?:from|Crio).*|\| .* \|)$",
-        guide.partition("+++ b/plugins/module_utils/_runtimes.py")[2],
-        re.MULTILINE,
+    files = re.split(
+        r"^--- .*\n\+\+\+ b/", guide.partition("```diff\n")[2].partition("```\n")[0], flags=re.MULTILINE
     )
-    known = (ROOT / "plugins/module_utils/_runtimes.py").read_text(encoding="utf-8") + GUIDE
-    assert len(rows) == 3 and all(row in known.splitlines() for row in rows)
+    return {
+        path: [
+            (head, lines.splitlines())
+            for head, lines in re.findall(r"^(@@ .* @@)\n((?:[ +-].*\n|\+\n)+)", hunks, re.MULTILINE)
+        ]
+        for path, _newline, hunks in (file.partition("\n") for file in files[1:])
+    }
+
+
+def test_the_smallest_runtime_in_the_guide_is_the_one_in_the_code_and_can_be_applied() -> None:
+    shown = shown_diff()
+    assert {Path(path).name for path in shown} == {
+        "_runtime_crio.py",
+        "_runtimes.py",
+        "registry_trust.py",
+        "ca_fingerprint.py",
+        "argument_specs.yml",
+        "runtimes.md",
+    }
+    for path, hunks in shown.items():
+        code = (ROOT / path).read_text(encoding="utf-8")
+        for head, lines in hunks:
+            old = [line[1:] for line in lines if line[0] in " -"]
+            new = [line[1:] for line in lines if line[0] in " +"]
+            counts = re.fullmatch(r"@@ -\d+,(\d+) \+\d+,(\d+) @@", head)
+            assert counts and (int(counts[1]), int(counts[2])) == (len(old), len(new)), path
+            assert "\n".join(["", *new, ""]) in f"\n{code}", f"{path} has other lines"
+            assert old or code.splitlines() == new, f"{path} is not shown whole"
