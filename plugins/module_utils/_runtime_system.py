@@ -37,8 +37,13 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     started_before,
 )
 
-# Which of a runtime's directories wins says nothing about the system store.
-_NOT_ABOUT_THE_STORE = ("shadowed_by_underscore_directory", "location_elsewhere")
+# Which of a runtime's directories wins says nothing about the system store, and it holds where no ca is named.
+_NOT_ABOUT_THE_STORE = (
+    "shadowed_by_underscore_directory",
+    "location_elsewhere",
+    "hosts_toml_without_ca",
+    "hosts_toml_ca_incomplete",
+)
 
 
 class SystemStoreRuntime(Runtime):

@@ -208,6 +208,17 @@ def test_a_ca_in_the_runtimes_directory_counts_as_well(node):
     assert not plan.restart_after.pull_decides
 
 
+@pytest.mark.parametrize("ca", ["", 'ca = "none.crt"\n'])
+def test_a_hosts_toml_that_names_no_ca_is_no_matter_of_the_store(node, ca):
+    place = node / "certs.d" / NAME
+    place.mkdir(parents=True)
+    (place / "none.crt").write_text(CA.pem)
+    (place / "hosts.toml").write_text(f'{ca}[host."https://{NAME}"]\n')
+    (node / "bundle.crt").write_text(PUBLIC.pem + CA.pem)
+    plan = present(node, CA)
+    assert plan.verdicts[0].in_sync and not plan.changed
+
+
 def test_without_a_daemon_no_restart_is_ever_due(node):
     plan = present(node, CA, started=None)
     assert kinds(plan) == ["write", "store"] and not plan.restart_after.due
