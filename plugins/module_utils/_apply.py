@@ -21,13 +21,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _system_store
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _mark, _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import KEY_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, started_before
 
-STATE_DIR = "/var/lib/nodetrust.harbor"
+STATE_DIR = _mark.STATE_DIR
 RECORD = os.path.join(STATE_DIR, "previous.json")
 BACKUP_SUFFIX = ".before-nodetrust"
 _RECORD_FORMAT = 1

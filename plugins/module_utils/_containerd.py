@@ -20,6 +20,7 @@ from typing import Any
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _upgrade
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse, remove, set_string
 
 CERTS_DIR = "/etc/containerd/certs.d"
@@ -233,6 +234,19 @@ def covers(config_path: str, major: int, local_pull: bool) -> bool:
     if others and major >= 2 and not local_pull:
         return False  # 2.x takes the list for the name of one directory
     return first == CERTS_DIR
+
+
+def directory_for(config_path: str, registry: Registry) -> str:
+    """Where containerd looks for a registry when it reads a list: the first directory that speaks of it wins
+    whole, be it empty (runtime-facts §1)."""
+    directories = [os.path.normpath(item) for item in config_path.split(":") if item]
+    names = (registry.name, f"{registry.host}_{registry.port}_", "_default")
+    speaking = (
+        directory
+        for directory in directories
+        if any(os.path.exists(os.path.join(directory, name)) for name in names)
+    )
+    return next(speaking, CERTS_DIR)
 
 
 def abandoned(config_path: str, major: int, local_pull: bool) -> list[str]:

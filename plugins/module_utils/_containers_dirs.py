@@ -17,6 +17,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._podman_client import home_of_root
+from ansible_collections.nodetrust.harbor.plugins.module_utils._registries_conf import problems_of
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_docker import DockerRuntime
 
 # Ours to write: the library's own place, and the one that it shares with Docker.
@@ -31,8 +32,11 @@ def read_containers_directory(registry: Registry, name: str) -> HostDirectory:
     """
     home = os.path.join(home_of_root(), ".config/containers/certs.d")
     if not os.path.exists(os.path.join(home, registry.name)):
-        return read_host_directory(_first(PLACES, registry), registry, _reader(name))
+        found = read_host_directory(_first(PLACES, registry), registry, _reader(name))
+        found.problems += problems_of(registry, name)
+        return found
     found = read_host_directory(home, registry, _reader(name))
+    found.problems += problems_of(registry, name)
     found.problems.append(
         Problem(
             "shadowed_by_home_directory",

@@ -23,6 +23,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._owners import (
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
 
 CA_FILE = "ca.crt"
+# What our ca in a hosts.toml mends; the one for everybody is not ours to change.
+_ABOUT_CA = ("hosts_toml_without_ca", "hosts_toml_ca_incomplete")
 _LINKS = ("host_directory_is_a_link", "certs_d_is_a_link")
 
 
@@ -200,7 +202,7 @@ def _referrers(result: HostDirectory, certs_dir: str, major: int) -> list[str]:
         path = os.path.join(certs_dir, name, "hosts.toml")
         if name != result.registry.name and os.path.isfile(path):
             hosts = read_hosts_toml(path, result.registry, major)
-            if hosts.obeyed and os.path.join(result.path, CA_FILE) in hosts.ca_paths:
+            if hosts.refers_to(os.path.join(result.path, CA_FILE)):
                 found.append(path)
     return found
 
@@ -261,6 +263,11 @@ def _read_default(result: HostDirectory, certs_dir: str, reader: Reader) -> None
     fallback = HostDirectory(result.registry, path)
     _read_entries(fallback, path, reader)
     result.certificates = fallback.certificates
+    result.problems += [
+        problem
+        for problem in fallback.problems
+        if problem.reason == "mirror_not_verified" or (problem.breaks and problem.reason not in _ABOUT_CA)
+    ]
     if fallback.hosts_toml is not None and fallback.hosts_toml.obeyed:
         result.problems.append(
             Problem(
@@ -272,8 +279,6 @@ def _read_default(result: HostDirectory, certs_dir: str, reader: Reader) -> None
                 breaks=False,
             )
         )
-    else:
-        result.problems += [problem for problem in fallback.problems if problem.breaks]
 
 
 def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
@@ -348,7 +353,20 @@ def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) ->
         )
         for trouble in hosts.troubles
     ]
-    if not hosts.ca_paths and not hosts.troubles:
+    result.problems += [
+        Problem(
+            "mirror_not_verified",
+            f"{hosts.path} asks {mirror} for images of this registry too, and nobody checks who answers there",
+            hosts.path,
+            "let its owner give that host a CA (ca), or remove its table",
+            breaks=False,
+            foreign=False,
+        )
+        for mirror in hosts.unverified
+    ]
+    if hosts.ca_paths:
+        result.problems += _bare_tables(hosts, reader, result.problems)
+    elif not hosts.troubles:
         result.problems.append(
             Problem(
                 "hosts_toml_without_ca",
@@ -359,6 +377,30 @@ def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) ->
                 foreign=False,
             )
         )
+
+
+def _bare_tables(hosts: HostsToml, reader: Reader, problems: list[Problem]) -> list[Problem]:
+    """Where a try without a CA follows one that failed for another reason, its x509 is all that is told.
+
+    So 1.x says x509 of a tag that is missing; 2.x only if the table is asked first (runtime-facts §4).
+    """
+    bare = [table for table in hosts.bare if table or reader.hosts_toml == 1]
+    if not bare:
+        return []
+    where = ", ".join(f'[host."{table[-1]}"]' if table else "the top level" for table in bare)
+    return [
+        Problem(
+            "hosts_toml_ca_incomplete",
+            f"{hosts.path} names no CA at {where}, so {reader.name} tells a missing tag or a refused login as x509",
+            hosts.path,
+            "run again to have ca added there",
+            # Pulls work: no reason to stop where the file isn't ours to change.
+            breaks=not any(
+                problem.reason in ("foreign_owner", "hosts_toml_is_a_link") for problem in problems
+            ),
+            foreign=False,
+        )
+    ]
 
 
 def take_file(result: HostDirectory, path: str, reader: Reader, *, ours: bool) -> None:

@@ -19,7 +19,11 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Reg
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
 
 _CAPABILITIES = ("pull", "resolve", "push")
-_PORTS = {"https": ":443", "http": ":80"}
+_PORTS = {"https": 443, "http": 80}
+# What runs on the node itself, as a peer-to-peer mirror does.
+_LOOPBACK = ("127.", "localhost", "::1")
+# Who is really asked for a registry that has no address of its own.
+_ASKED = {"docker.io": "registry-1.docker.io"}
 
 
 @dataclass
@@ -28,6 +32,9 @@ class HostsToml:
 
     obeyed: containerd follows this file and no longer looks at the .crt files beside it.
     tables: where `ca` has to stand so that each connection to the registry itself is verified by it.
+    ca_paths: the files that `ca` names there. named: those that it names anywhere, also for mirrors.
+    bare: those of the tables in which there is no `ca`.
+    unverified: other hosts that are asked for the same images, and nobody checks who answers there.
     troubles: what a `ca` would not mend. note: why the file is not obeyed, if that is worth a word.
     target: where it leads if it is a link.
     """
@@ -37,16 +44,20 @@ class HostsToml:
     obeyed: bool = False
     tables: list[tuple[str, ...]] = field(default_factory=list)
     ca_paths: list[str] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+    bare: list[tuple[str, ...]] = field(default_factory=list)
+    unverified: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     note: str | None = None
     target: str | None = None
 
     def refers_to(self, path: str) -> bool:
-        return self.obeyed and path in self.ca_paths
+        """Would a pull through it fail without this file?"""
+        return self.obeyed and path in self.named
 
-    def merged(self, name: str) -> str:
-        """The text with our file named where it has to be."""
-        return _hosts_merge.merge(self.text, self.tables, name, self.path)
+    def merged(self, name: str, *, bare: bool = False) -> str:
+        """The text with our file named where it has to be; bare: only where no other file is named."""
+        return _hosts_merge.merge(self.text, self.bare if bare else self.tables, name, self.path)
 
     def unmerged(self, name: str) -> str:
         """The text without what `merged` put there."""
@@ -89,7 +100,7 @@ def parse_hosts_toml(path: str, text: str, registry: Registry, major: int) -> Ho
     wrong = _wrong(data, hosts)
     if wrong is not None:
         return HostsToml(path, text, note=f"{path} has {wrong}, containerd ignores it")
-    result = HostsToml(path, text, obeyed=True)
+    result = HostsToml(path, text, obeyed=True, named=_named(data, hosts, os.path.dirname(path)))
     own = _own_entries(data, hosts, registry)
     for name, where, entry in own:
         if entry.get("skip_verify") is True:
@@ -97,9 +108,17 @@ def parse_hosts_toml(path: str, text: str, registry: Registry, major: int) -> Ho
         if where and urlsplit(where[-1]).scheme == "http":
             result.troubles.append(f"asks it without TLS ({name}), so nothing is verified")
         result.tables.append(where)
-        for item in _ca_paths(entry, os.path.dirname(path)):
+        paths = _ca_paths(entry, os.path.dirname(path))
+        if not paths:
+            result.bare.append(where)
+        for item in paths:
             if item not in result.ca_paths:
                 result.ca_paths.append(item)
+    result.unverified = [
+        f"{url} ({how})"
+        for url, entry in ((data.get("server", ""), data), *hosts.items())
+        if url and isinstance(entry, dict) and not _is(url, registry) and (how := _unverified(url, entry))
+    ]
     if not own:
         result.troubles.append(f"sends every pull elsewhere ({data['server']}), so a CA for it has no effect")
     return result
@@ -123,8 +142,22 @@ def _own_entries(
 
 
 def _is(url: str, registry: Registry) -> bool:
+    """Does a connection to this address end at the registry itself, however both are written?"""
     parts = _split(url)
-    return parts.netloc in (registry.name, registry.name + _PORTS.get(parts.scheme, ""))
+    default = _PORTS.get(parts.scheme)
+    same_port = (parts.port or default) == (registry.port or default)
+    return same_port and parts.hostname in (registry.host, _ASKED.get(registry.name, registry.host))
+
+
+def _unverified(url: str, entry: dict[str, Any]) -> str | None:
+    """How another host is asked for images without a look at who answers; None if it isn't."""
+    parts = _split(url)
+    asked = {str(item).lower() for item in entry.get("capabilities") or _CAPABILITIES}
+    if asked <= {"push"} or (parts.hostname or "").startswith(_LOOPBACK):
+        return None
+    if parts.scheme == "http":
+        return "without TLS"
+    return "skip_verify = true" if entry.get("skip_verify") is True else None
 
 
 def _split(url: str) -> SplitResult:
@@ -135,7 +168,7 @@ def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
     """What makes containerd pass over the whole file: a value of a kind that it can't use (runtime-facts §3)."""
     try:
         for url in (str(data.get("server", "")), *hosts):
-            _split(url)
+            _ = _split(url).port
     except ValueError as exc:
         return f"an address that can't be read ({exc})"
     for entry in (data, *hosts.values()):
@@ -153,6 +186,11 @@ def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
             if str(item).lower() not in _CAPABILITIES:
                 return f"an unknown capability ({item!r})"
     return None
+
+
+def _named(data: dict[str, Any], hosts: dict[str, Any], directory: str) -> list[str]:
+    entries = [data, *(entry for entry in hosts.values() if isinstance(entry, dict))]
+    return [path for entry in entries for path in _ca_paths(entry, directory)]
 
 
 def _ca_paths(entry: dict[str, Any], directory: str) -> list[str]:

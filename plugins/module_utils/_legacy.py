@@ -21,6 +21,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model impor
 
 _ANY = "*"
 _DEFAULT = "_default"
+_ASKED = {"docker.io": "registry-1.docker.io"}
 _LOCALHOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)(:\d+)?")
 
 
@@ -75,6 +76,8 @@ def directories(legacy: Legacy, own: list[str]) -> dict[str, str]:
         own: the registries that get a directory with our CA: no setting for everybody reaches them any more.
     """
     names = [name for name in (*legacy.mirrors, *legacy.tls) if name != _ANY]
+    # The TLS settings for the host that is asked for Docker Hub's images hold for them.
+    names += [registry for registry, asked in _ASKED.items() if asked in legacy.tls]
     if _ANY in legacy.mirrors:
         names += own
     result = {name: name for name in names}
@@ -98,8 +101,9 @@ def hosts_toml(legacy: Legacy, registry: str, own: list[str], ca_name: str, sour
     """
     tries = _endpoints(legacy, registry)
     server = "" if registry == _ANY else tries.pop()
-    host = urlsplit(server).netloc
-    if not tries and (registry in own) and not legacy.tls.get(host, Tls()).cert_file:
+    parts = urlsplit(server)
+    plain = not tries and parts.path in ("", "/", "/v2")
+    if plain and (registry in own) and not legacy.tls.get(parts.netloc, Tls()).cert_file:
         return None
     lines = [f"# From registry.mirrors and registry.configs of {source}, moved here by nodetrust.harbor."]
     if server:
@@ -133,14 +137,14 @@ def old_paths(place: tuple[str, ...], registry: dict[str, Any]) -> list[tuple[st
 
 
 def _endpoints(legacy: Legacy, registry: str) -> list[str]:
-    """Who is asked for a registry's images, in this order; the last one is the registry itself, unless it is any."""
+    """Who is asked for a registry's images, in this order; the registry itself last, unless it is there already."""
     said = legacy.mirrors.get(registry, legacy.mirrors.get(_ANY, []))
     tries = [item if "://" in item else f"{_scheme(item)}://{item}" for item in said]
     if registry == _ANY:
         return tries
-    if tries and urlsplit(tries[-1]).netloc == registry and urlsplit(tries[-1]).path in ("", "/v2"):
-        return tries
-    default = "registry-1.docker.io" if registry == "docker.io" else registry
+    if any(urlsplit(item).netloc == registry for item in tries):
+        return tries  # wherever it stands and with whatever path, it is not asked once more
+    default = _ASKED.get(registry, registry)
     return [*tries, f"{_scheme(default)}://{default}"]
 
 

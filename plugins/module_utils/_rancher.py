@@ -221,7 +221,30 @@ class Rancher(Runtime):
         # Whether registries.yaml leads to it or not: an earlier run may have got half-way.
         place.exists = bool(place.ca_file and place.ca_file.kind != "absent")
         place.client = read_pair(place.path)
+        if place.exists:
+            self._refuse_to_pull_away(place.registry.name)
         return super().remove(place)
+
+    def _refuse_to_pull_away(self, name: str) -> None:
+        leading = self.files.leading_to(name)
+        if not leading:
+            return
+        raise TrustError(
+            f"{self.files.path} leads other registries to files of this one; their pulls would fail without them",
+            reason="foreign_ca_file",
+            registry=name,
+            path=self.files.path,
+            found=[
+                f"line {self.files.registries.document.line(at.path)}: {at.key} of {at.name}"
+                for at in leading
+            ],
+            expected=f"nothing but the entry of {name} that leads into {self.files.own_directory(name)}",
+            next_step="name another file there, or take these lines out; then run again",
+        )
+
+    def put_there(self, ca_file: _node.FileState | None) -> bool:
+        # The whole directory is ours.
+        return ca_file is not None and ca_file.kind not in ("absent", "directory")
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         wanted: dict[Setting, str | None] = {}

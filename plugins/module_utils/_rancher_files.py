@@ -76,6 +76,15 @@ class RancherFiles:
         places = [Setting(item.registry.name, key) for item in items for key in keys]
         return {place: None for place in places if self.configured.get(place) == self.own_file(*place)}
 
+    def leading_to(self, name: str) -> list[Setting]:
+        """The settings of other registries that lead to files of ours for this one."""
+        root = self.own_directory(name) + os.sep
+        return [
+            place
+            for place, path in self.configured.items()
+            if place.name != name and self.resolved(place.name, path).startswith(root)
+        ]
+
     def change(self, wanted: Mapping[Setting, str | None]) -> list[Change]:
         """The step that makes registries.yaml say so, if it doesn't.
 

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Protocol
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _mark, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import to_pem
 
 # Start times come in hundredths of a second.
 _TICK = 0.01
@@ -208,14 +207,13 @@ class Runtime(ABC):
         """The steps for a registry that is not in sync: its CA file, and its hosts.toml if that one decides."""
         path = os.path.join(place.path, CA_FILE)
         name = item.registry.name
-        content = to_pem(list(item.ders)).encode("ascii")
         changes = []
-        if place.ca_file is None or place.ca_file.kind != "file" or place.ca_file.content != content:
+        if not _mark.holds(place.ca_file, item.ders):
             verb = "replace" if place.ca_file is not None and place.ca_file.kind != "absent" else "create"
-            changes.append(Change("write", path, f"{verb} {path}", content, name))
+            changes.append(Change("write", path, f"{verb} {path}", _mark.ca_content(item.ders), name))
         hosts = place.hosts_toml
         if hosts is not None and hosts.obeyed:
-            text = hosts.merged(CA_FILE)
+            text = hosts.merged(CA_FILE, bare=place.fingerprints == item.pins)
             if text != hosts.text:
                 changes.append(
                     Change("text", hosts.path, f"add ca to {hosts.path}", text.encode("utf-8"), name)
@@ -233,11 +231,15 @@ class Runtime(ABC):
         if hosts is not None and hosts.unmerged(CA_FILE) != hosts.text:
             text = hosts.unmerged(CA_FILE).encode("utf-8")
             changes.append(Change("text", hosts.path, f"take our ca out of {hosts.path}", text, name))
-        if place.exists and place.ca_file is not None and place.ca_file.kind not in ("absent", "directory"):
+        if place.exists and self.put_there(place.ca_file):
             changes.append(Change("remove", path, f"remove {path}", registry=name))
             if not place.others:
                 changes.append(Change("rmdir", place.path, f"remove the empty {place.path}", registry=name))
         return changes
+
+    def put_there(self, ca_file: _node.FileState | None) -> bool:
+        """Is the CA file in a registry's directory ours?"""
+        return _mark.is_ours(ca_file)
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         """The steps beyond each registry's own files: the switch to them, one file for several registries.

@@ -73,7 +73,11 @@ class ContainerdRuntime(Runtime):
 
     def read(self, registry: Registry) -> HostDirectory:
         reader = CONTAINERD_1 if self.containerd.major < 2 else CONTAINERD_2
-        return read_host_directory(_containerd.CERTS_DIR, registry, reader)
+        config_path = self.containerd.config.config_path
+        if self._migrates or not self._covered(config_path):
+            # This run sets it, to the one directory.
+            return read_host_directory(_containerd.CERTS_DIR, registry, reader)
+        return read_host_directory(_containerd.directory_for(config_path, registry), registry, reader)
 
     def unusable(self) -> TrustError | None:
         containerd, failure = self.containerd, self.containerd.cri_error

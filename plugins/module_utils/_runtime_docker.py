@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,18 +68,32 @@ class DockerRuntime(Runtime):
     def read(self, registry: Registry) -> HostDirectory:
         like_containerd = self.image_store == "containerd" and _docker_engine.number(self.version) >= (28, 0)
         place = read_host_directory(CERTS_DIR, registry, STORE_28 if like_containerd else CLASSIC)
-        known = (self.info.get("RegistryConfig") or {}).get("IndexConfigs") or {}
-        if (known.get(registry.name) or {}).get("Secure") is False:
+        insecure = self._insecure_as(registry)
+        if insecure is not None:
             place.problems.append(
                 Problem(
                     "insecure_registry",
-                    "dockerd doesn't verify this registry: it stands in insecure-registries",
+                    f"dockerd doesn't verify this registry: {insecure} stands in insecure-registries",
                     "/etc/docker/daemon.json",
-                    "take it out of insecure-registries in daemon.json, and leave [] if it was the only one, for a "
-                    f"reload passes over a key that is gone; then systemctl reload {self.unit}, and run again",
+                    f"take {insecure} out of insecure-registries in daemon.json, and leave [] if it was the only "
+                    f"one, for a reload passes over a key that is gone; then systemctl reload {self.unit}, "
+                    "and run again",
                 )
             )
         return place
+
+    def _insecure_as(self, registry: Registry) -> str | None:
+        """What makes dockerd pass over its certificate: its name, or a range that its address lies in."""
+        known = self.info.get("RegistryConfig") or {}
+        index = (known.get("IndexConfigs") or {}).get(registry.name)
+        if index is not None:
+            return registry.name if index.get("Secure") is False else None
+        try:
+            address = ipaddress.ip_address(registry.host)
+        except ValueError:
+            return None
+        ranges = known.get("InsecureRegistryCIDRs") or []
+        return next((text for text in ranges if address in ipaddress.ip_network(text, strict=False)), None)
 
     def reasons(self) -> list[str]:
         if self.image_store == "containerd" and _docker_engine.heeds_no_token_ca(self.version):

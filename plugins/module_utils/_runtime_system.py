@@ -37,8 +37,13 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     started_before,
 )
 
-# Which of a runtime's directories wins says nothing about the system store.
-_NOT_ABOUT_THE_STORE = ("shadowed_by_underscore_directory",)
+# Which of a runtime's directories wins says nothing about the system store, and it holds where no ca is named.
+_NOT_ABOUT_THE_STORE = (
+    "shadowed_by_underscore_directory",
+    "location_elsewhere",
+    "hosts_toml_without_ca",
+    "hosts_toml_ca_incomplete",
+)
 
 
 class SystemStoreRuntime(Runtime):
@@ -93,6 +98,7 @@ class SystemStoreRuntime(Runtime):
                 item for item in own.problems if item.breaks and item.reason not in _NOT_ABOUT_THE_STORE
             ],
         )
+        place.problems += self._not_ours_to_remove(own, place.certificates)
         held = []
         for path in _system_store.own_paths(self.family, registry):
             certificates = _certificates(path)
@@ -108,6 +114,21 @@ class SystemStoreRuntime(Runtime):
         ]
         place.certificates += held
         return place
+
+    def _not_ours_to_remove(self, own: HostDirectory, unpinned: Sequence[FoundCertificate]) -> list[Problem]:
+        """A CA file under our name that somebody else put there: trust adds up, so it can't stay as it is."""
+        path = os.path.join(own.path, CA_FILE)
+        if self.inner.put_there(own.ca_file) or not any(item.path == path for item in unpinned):
+            return []
+        return [
+            Problem(
+                "extra_ca",
+                f"{path} adds a CA that isn't pinned, and it was not put there by nodetrust.harbor",
+                path,
+                f"pin it as well if it belongs there, or move {path} away; then run again",
+                breaks=False,
+            )
+        ]
 
     def install(self, item: Desired, place: HostDirectory) -> list[Change]:
         changes = []

@@ -50,27 +50,35 @@ def findings(main: Text, drop_ins: Sequence[Text], hosts: Sequence[Text]) -> lis
         hosts: the hosts.toml files of all registries.
     """
     found: list[Finding] = []
-    documents = [(item, _parsed(item)) for item in (main, *drop_ins)]
-    document = documents[0][1]
-    if document is not None:
-        found += _version(main, document)
+    documents = [
+        (item, parsed) for item in (main, *drop_ins) for parsed in [_parsed(item)] if parsed is not None
+    ]
+    version = _version_of(_parsed(main))
+    for item, document in documents:
+        found += _version(item, document, version)
         for place in (("plugins", _CRI), ("plugins", "cri")):
-            found += _registry(main, document, (*place, "registry"))
-    found += _merge([(item, parsed) for item, parsed in documents if parsed is not None])
+            as_before = any(_pulls_as_before(other, (*place, "registry")) for _item, other in documents)
+            found += _registry(item, document, (*place, "registry"), as_before)
+    found += _merge(documents)
     for item in hosts:
         found += _hosts(item)
     return [asdict(item) for item in found]
 
 
-def _version(main: Text, document: Document) -> list[Finding]:
+def _version_of(main: Document | None) -> object:
+    """The version by which all of them are read: that of config.toml."""
+    return main.data.get("version", 1) if main is not None else None
+
+
+def _version(item: Text, document: Document, version: object) -> list[Finding]:
     old = document.get(("plugins", "cri"))
-    if document.data.get("version", 1) != 1 or not old:
+    if version != 1 or not old:
         return []
     return [
         Finding(
             "version_1_section",
             True,
-            main.path,
+            item.path,
             document.line(("plugins", "cri")),
             f"[plugins.cri] of a version 1 file is not read any more (2.1, 2.2): {', '.join(sorted(old))}",
             f'rewrite it as version = 2 with [plugins."{_CRI}"], as `containerd config default` of 1.7 shows it',
@@ -78,16 +86,16 @@ def _version(main: Text, document: Document) -> list[Finding]:
     ]
 
 
-def _registry(main: Text, document: Document, place: tuple[str, ...]) -> list[Finding]:
+def _registry(item: Text, document: Document, place: tuple[str, ...], as_before: bool) -> list[Finding]:
     registry = document.get(place) or {}
     found = []
     config_path = registry.get("config_path", "")
-    if isinstance(config_path, str) and ":" in config_path and not _pulls_as_before(document, place):
+    if isinstance(config_path, str) and ":" in config_path and not as_before:
         found.append(
             Finding(
                 "colon_list",
                 True,
-                main.path,
+                item.path,
                 document.line((*place, "config_path")),
                 f"config_path is a list ({config_path}), and 2.1 to 2.3 take it for the name of one directory",
                 "name one directory, /etc/containerd/certs.d, and move what the others hold into it",
@@ -100,7 +108,7 @@ def _registry(main: Text, document: Document, place: tuple[str, ...]) -> list[Fi
                 Finding(
                     "legacy_tls",
                     True,
-                    main.path,
+                    item.path,
                     document.line(path),
                     f"the TLS settings for {host} (registry.configs) are passed over with a warning",
                     _LEGACY_STEP,
@@ -110,7 +118,7 @@ def _registry(main: Text, document: Document, place: tuple[str, ...]) -> list[Fi
         Finding(
             "legacy_mirror",
             False,
-            main.path,
+            item.path,
             document.line((*place, "mirrors", host)),
             f"the mirror for {host} (registry.mirrors) still works, with a deprecation, "
             "and keeps all pulls in the old local mode",

@@ -41,6 +41,7 @@ def test_the_guide_names_every_reason_that_a_node_may_give() -> None:
         "_host_dir",
         "_node",
         "_rancher",
+        "_registries_conf",
         "_registries_yaml",
         "_containers_dirs",
         "_runtime_docker",

@@ -53,6 +53,57 @@ def function(scenario: Path, name: str) -> ast.FunctionDef:
     return found[0]
 
 
+def assigned(file: Path, name: str) -> Any:
+    """What a file gives a name at its top level; None if it doesn't."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    return None
+
+
+def versions_of(runtime: str) -> tuple[str, dict[str, str]]:
+    """The table in which the lab's tests look up a node's version of this runtime, and that table."""
+    kind = runtime.partition(",")[0]
+    name = f"{kind.upper()}_VERSIONS"
+    file = "nodes.py" if kind == "containerd" else "engines.py"
+    return name, assigned(ROOT / "tests/lab/verify" / file, name)
+
+
+def expanded(pattern: str) -> set[str]:
+    """The hosts of the lab that a pattern like `registries:node4` means."""
+
+    def below(group: dict[str, Any]) -> set[str]:
+        children = (group.get("children") or {}).values()
+        return {*(group.get("hosts") or {}), *(host for child in children for host in below(child))}
+
+    def groups(tree: dict[str, Any]) -> dict[str, set[str]]:
+        found = {name: below(group) for name, group in tree.items()}
+        for group in tree.values():
+            found |= groups(group.get("children") or {})
+        return found
+
+    known = groups(yaml.safe_load((ROOT / "tests/lab/inventory.yml.in").read_text(encoding="utf-8")))
+    return {host for name in re.split("[:,]", pattern) for host in known.get(name, {name})}
+
+
+def booted(scenario: Path) -> set[str]:
+    """The hosts that a scenario starts."""
+    said = yaml.safe_load((scenario / "molecule.yml").read_text(encoding="utf-8"))["ansible"]
+    words = said.get("executor", {}).get("args", {}).get("ansible_playbook", [])
+    options = dict(word.split("=", 1) for word in words)
+    boots = options.get("--extra-vars", "").partition("lab_boots=")[2] or "registries:nodes"
+    limit = options.get("--limit")
+    return expanded(boots) & (expanded(limit) if limit else expanded("lab"))
+
+
+def hosts_of(scenario: Path, file: str) -> set[str]:
+    """The hosts on which a file's tests run: those that it names, or else all that the scenario starts."""
+    patterns = [word.partition("://")[2] for word in assigned(scenario / file, "testinfra_hosts") or []]
+    one = assigned(scenario / file, "NODE")
+    named = patterns or assigned(scenario / file, "NODES") or ([one] if one else ["lab"])
+    return expanded(":".join(named)) & booted(scenario)
+
+
 def test_every_cell_says_run_exactly_where_a_scenario_covers_it() -> None:
     claimed = {
         (*row, aspect) for row, cells in table().items() for aspect, cell in cells.items() if cell == "run"
@@ -92,15 +143,24 @@ def test_what_covers_a_cell_exists_and_can_fail(scenario: Path, entry: dict[str,
 @pytest.mark.parametrize(
     ("scenario", "entry"), entries(), ids=lambda value: value.name if isinstance(value, Path) else ""
 )
-def test_the_versions_are_those_that_the_scenario_sees(scenario: Path, entry: dict[str, Any]) -> None:
-    # Which node has which version stands where several scenarios share it.
-    shared = [ROOT / "tests" / "lab" / "verify" / name for name in ("node.py", "engines.py")]
-    files = [scenario / entry["seen_in"].partition("::")[0], *shared]
-    known = "".join(file.read_text(encoding="utf-8") for file in files)
-    for version in entry["versions"]:
-        assert re.search(rf'"{re.escape(version)}\.?"', known), (
-            f"nothing in {scenario.name} looks for {version}"
-        )
+def test_every_version_is_seen_and_tested_on_a_node_that_has_it(
+    scenario: Path, entry: dict[str, Any]
+) -> None:
+    table_name, version_of = versions_of(entry["runtime"])
+    assert table_name in ast.unparse(function(scenario, entry["seen_in"])), (
+        f"{entry['seen_in']} of {scenario.name} looks at no version"
+    )
+    for name in [entry["seen_in"], *entry["aspects"].values()]:
+        there = {version_of.get(node, "").rstrip(".") for node in hosts_of(scenario, name.partition("::")[0])}
+        assert set(entry["versions"]) <= there, f"{name} of {scenario.name} runs on {there} only"
+
+
+def test_a_version_whose_node_a_scenario_leaves_out_is_found() -> None:
+    _name, version_of = versions_of("containerd")
+    node = next(node for node, version in version_of.items() if version == "1.7.")
+    assert node in hosts_of(ROOT / "molecule/default", "gone/test_gone.py")
+    assert node not in hosts_of(ROOT / "molecule/foreign", "tests/test_foreign.py")
+    assert node not in booted(ROOT / "molecule/mtls_and_ports")
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
@@ -113,15 +173,37 @@ def test_the_readme_leads_there() -> None:
     assert "docs/runtimes.md" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_smallest_runtime_in_the_guide_is_the_one_in_the_code() -> None:
+def shown_diff() -> dict[str, list[tuple[str, list[str]]]]:
+    """The diff of the smallest runtime in the guide: for each file its hunks, head and lines."""
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    path = "plugins/module_utils/_runtime_crio.py"
-    shown = guide.partition(f"+++ b/{path}\n")[2].partition("--- a/")[0]
-    assert [line[1:] for line in shown.splitlines()] == (ROOT / path).read_text(encoding="utf-8").splitlines()
-    rows = re.findall(
-        r"^\+( *(?:from|Crio).*|\| .* \|)$",
-        guide.partition("+++ b/plugins/module_utils/_runtimes.py")[2],
-        re.MULTILINE,
+    files = re.split(
+        r"^--- .*\n\+\+\+ b/", guide.partition("```diff\n")[2].partition("```\n")[0], flags=re.MULTILINE
     )
-    known = (ROOT / "plugins/module_utils/_runtimes.py").read_text(encoding="utf-8") + GUIDE
-    assert len(rows) == 3 and all(row in known.splitlines() for row in rows)
+    return {
+        path: [
+            (head, lines.splitlines())
+            for head, lines in re.findall(r"^(@@ .* @@)\n((?:[ +-].*\n|\+\n)+)", hunks, re.MULTILINE)
+        ]
+        for path, _newline, hunks in (file.partition("\n") for file in files[1:])
+    }
+
+
+def test_the_smallest_runtime_in_the_guide_is_the_one_in_the_code_and_can_be_applied() -> None:
+    shown = shown_diff()
+    assert {Path(path).name for path in shown} == {
+        "_runtime_crio.py",
+        "_runtimes.py",
+        "registry_trust.py",
+        "ca_fingerprint.py",
+        "argument_specs.yml",
+        "runtimes.md",
+    }
+    for path, hunks in shown.items():
+        code = (ROOT / path).read_text(encoding="utf-8")
+        for head, lines in hunks:
+            old = [line[1:] for line in lines if line[0] in " -"]
+            new = [line[1:] for line in lines if line[0] in " +"]
+            counts = re.fullmatch(r"@@ -\d+,(\d+) \+\d+,(\d+) @@", head)
+            assert counts and (int(counts[1]), int(counts[2])) == (len(old), len(new)), path
+            assert "\n".join(["", *new, ""]) in f"\n{code}", f"{path} has other lines"
+            assert old or code.splitlines() == new, f"{path} is not shown whole"

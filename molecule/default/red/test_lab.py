@@ -7,8 +7,9 @@ from __future__ import annotations
 import pytest
 from testinfra.host import Host
 
+from tests.lab.verify import nodes
+
 testinfra_hosts = ["ansible://nodes"]
-CONTAINERD = {"node1": "1.6.", "node2": "1.7.", "node3": "2.1.", "node4": "1.7."}
 
 
 def test_systemd_runs_the_node(host: Host) -> None:
@@ -18,8 +19,8 @@ def test_systemd_runs_the_node(host: Host) -> None:
 
 
 def test_every_version_of_containerd_is_there(host: Host) -> None:
-    version = host.check_output("containerd --version").split()[2]
-    assert version.startswith(CONTAINERD[host.backend.get_hostname()])
+    version = host.check_output("containerd --version").split()[2].removeprefix("v")
+    assert version.startswith(nodes.CONTAINERD_VERSIONS[host.backend.get_hostname()])
 
 
 @pytest.mark.parametrize("port", ["443", "8443", "8444"])

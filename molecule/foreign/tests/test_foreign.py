@@ -27,6 +27,11 @@ FOREIGN = {
 }
 
 
+def test_the_versions_are_the_ones_of_the_support_table(node) -> None:
+    version = node.sh("containerd --version").split()[2].removeprefix("v")
+    assert version.startswith(nodes.CONTAINERD_VERSIONS[node.name])
+
+
 @pytest.mark.parametrize("shape", FOREIGN)
 def test_merged_and_freed_again(node, shape) -> None:
     text = FOREIGN[shape]

@@ -73,6 +73,15 @@ def test_a_mirror_with_a_ca_of_its_own_keeps_it(node) -> None:
     assert node.sh(f"ls -A {HOST_DIR}").split() == ["hosts.toml", "mirror.pem"]
 
 
+def test_a_ca_that_somebody_put_under_our_name_is_theirs(node) -> None:
+    node.put(f"{HOST_DIR}/ca.crt", nodes.ca_pem())
+    assert node.pulls()
+    before = node.state()
+    assert not node.trust()["changed"]
+    assert not node.gone()["changed"]
+    assert node.state() == before and node.pulls()
+
+
 def test_an_empty_directory_that_hides_the_default(node) -> None:
     node.put(f"{CERTS_DIR}/_default/ca.crt", nodes.ca_pem())
     assert node.pulls()

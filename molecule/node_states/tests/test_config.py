@@ -61,6 +61,11 @@ def switched_on(node, text: str | None) -> None:
     assert not [name for name in node.sh("ls -A /etc/containerd").split() if name.endswith("-tmp")]
 
 
+def test_the_versions_are_the_ones_of_the_support_table(node) -> None:
+    version = node.sh("containerd --version").split()[2].removeprefix("v")
+    assert version.startswith(nodes.CONTAINERD_VERSIONS[node.name])
+
+
 @pytest.mark.parametrize("form", WITHOUT_DIRECTORY)
 def test_one_key_is_set_in_place(node, form) -> None:
     node.put(CONFIG, WITHOUT_DIRECTORY[form])
@@ -112,6 +117,20 @@ def test_a_list_that_2_x_obeys_too_because_it_pulls_as_1_x_did(node) -> None:
     result = node.trust()
     assert not result["failed"] and len(result["changes"]) == 1 and not result["restart_due"], result["msg"]
     assert node.pulls()
+
+
+def test_what_lies_in_the_second_directory_of_a_list_counts(node) -> None:
+    node.put(
+        CONFIG,
+        f'version = 2\n[{GRPC}.registry]\n  config_path = "{CERTS_DIR}:/etc/docker/certs.d"\n'
+        f'[{GRPC}.registry.configs."quay.io".auth]\n  username = "a"\n',
+    )
+    node.put(f"/etc/docker/certs.d/{nodes.REGISTRY}/site.crt", nodes.ca_pem())
+    node.restart()
+    assert node.pulls()
+    result = node.trust()
+    assert not result["failed"] and not result["changed"], result["msg"]
+    assert node.check()["in_effect"]
 
 
 def test_another_directory_with_other_registries_in_it(node) -> None:

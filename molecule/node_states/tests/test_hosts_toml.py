@@ -39,7 +39,11 @@ def test_a_file_that_names_no_ca(node, content, obeyed_by_1, obeyed_by_2) -> Non
 
 
 @pytest.mark.parametrize(
-    "content", [SERVER + 'ca = "site.pem"\n[host]\n', OWN_HOST + '  ca = ["site.pem"]\n']
+    "content",
+    [
+        SERVER + 'ca = "site.pem"\n[host]\n',
+        SERVER + 'ca = "site.pem"\n' + OWN_HOST + '  ca = ["site.pem"]\n',
+    ],
 )
 def test_a_file_that_leads_to_the_right_ca_is_accepted(node, content) -> None:
     node.put(HOSTS_TOML, content)
@@ -48,6 +52,22 @@ def test_a_file_that_leads_to_the_right_ca_is_accepted(node, content) -> None:
     result = node.trust(registries=[nodes_entry()])
     assert not result["failed"] and result["changed"] is False and result["proof"] == "proven", result["msg"]
     assert node.state() == before
+
+
+def test_a_ca_in_one_table_alone_hides_that_a_tag_is_missing(node) -> None:
+    # The form that is copied everywhere: 1.x tries again at the top level, and tells how that ended.
+    content = SERVER + OWN_HOST + '  ca = "site.pem"\n'
+    missing = f"{nodes.REGISTRY}/library/hello:none"
+    node.put(HOSTS_TOML, content)
+    node.put(f"{HOST_DIR}/site.pem", nodes.ca_pem())
+    misled = node.major == 1
+    assert node.pulls()
+    assert (nodes.UNKNOWN_AUTHORITY in nodes.witness(node.host, missing)) is misled
+    result = node.trust(registries=[nodes_entry()])
+    assert result["changed"] is misled and result["proof"] == "proven", result["msg"]
+    assert "not found" in nodes.witness(node.host, missing)
+    node.gone()
+    assert node.content(HOSTS_TOML) == content.encode()
 
 
 def nodes_entry() -> dict[str, str]:

@@ -79,6 +79,23 @@ def test_with_the_right_ca_under_roots_home_nothing_is_written(host: Host) -> No
         sh(host, f"rm -rf /root/{LIBRARY}")
 
 
+def test_verification_that_is_switched_off_is_drift_and_makes_no_proof(host: Host) -> None:
+    conf = "/etc/containers/registries.conf.d/site.conf"
+    sh(host, f"cat > {conf} <<'END'\n[[registry]]\nlocation = '{nodes.REGISTRY}'\ninsecure = true\nEND")
+    sh(host, f"mv {PLACE}/ca.crt /root/kept.crt")
+    try:
+        assert engines.pull(host, "podman") == "pulled", "nothing is verified"
+        asked = {"endpoint": "podman:", "images": [nodes.HELLO]}
+        assert nodes.module("engine1", "registry_pull", asked)["reason"] == "unknown_authority"
+        sh(host, f"mv /root/kept.crt {PLACE}/ca.crt")
+        seen = engines.check("podman", "engine1")["engine1"]["registries"][0]
+        assert not seen["in_sync"] and conf in str(seen["reasons"])
+        assert trust()["reason"] == "insecure_registry"
+    finally:
+        sh(host, f"rm {conf}; [ ! -e /root/kept.crt ] || mv /root/kept.crt {PLACE}/ca.crt")
+    assert trust()["proof"] == "proven"
+
+
 def test_a_proof_that_our_change_broke_brings_the_old_ca_back(host: Host) -> None:
     wrong = pki.make_ca("Not the signer").pem
     result = trust(registries=[{"host": nodes.REGISTRY, "ca_pem": wrong, "proof_image": "library/hello:1"}])

@@ -64,7 +64,7 @@ def counts() -> dict[str, int]:
 def fingerprints() -> dict[str, list[str]]:
     """Of the file that containerd reads, as openssl tells them."""
     split = (
-        f"awk '/BEGIN/ {{n++}} {{print > \"/tmp/ca.\" n}}' {CA_FILE}; for file in /tmp/ca.*; do "
+        f"awk '/BEGIN/ {{n++}} n {{print > \"/tmp/ca.\" n}}' {CA_FILE}; for file in /tmp/ca.*; do "
         "openssl x509 -noout -fingerprint -sha256 -in $file; done; rm -f /tmp/ca.*"
     )
     return {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.verify import nodes, pipeline
+from tests.lab.verify import engines, nodes, pipeline
 
 NODE = "engine2"
 
@@ -31,7 +31,8 @@ def gone_afterwards() -> Iterator[None]:
 
 
 def test_the_versions_are_the_ones_of_the_support_table() -> None:
-    for program, version in (("podman", "5.4."), ("dockerd", "26.1.")):
+    versions = {"podman": engines.PODMAN_VERSIONS[NODE], "dockerd": engines.DOCKER_VERSIONS[NODE]}
+    for program, version in versions.items():
         assert version in pipeline.shell([NODE], f"{program} --version")[NODE]
 
 

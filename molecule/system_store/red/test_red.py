@@ -7,13 +7,12 @@ from __future__ import annotations
 from tests.lab.verify import nodes, pipeline
 
 NODES = ["node1", "node2", "node3"]
-VERSIONS = {"node1": "1.6.", "node2": "1.7.", "node3": "2.1."}
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def test_the_versions_are_the_ones_of_the_support_table() -> None:
     for node, said in pipeline.shell(NODES, "containerd --version").items():
-        assert said.split()[2].removeprefix("v").startswith(VERSIONS[node])
+        assert said.split()[2].removeprefix("v").startswith(nodes.CONTAINERD_VERSIONS[node])
 
 
 def test_check_mode_tells_the_cure_and_changes_nothing() -> None:

@@ -23,9 +23,7 @@ class Node:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.name: str = host.backend.get_hostname()
-        # prepare.yml starts from these; tests/lab/inventory.yml.in says which suite a node has.
-        self.version = {"node1": "1.6", "node2": "1.7", "node3": "2.1"}[self.name]
-        self.major = int(self.version[0])
+        self.major = int(nodes.CONTAINERD_VERSIONS[self.name][0])
 
     def sh(self, script: str) -> str:
         return str(self.host.check_output("sh -c %s", script))

@@ -20,6 +20,8 @@ FILES = REPO / "tests" / "lab" / "files"
 UNKNOWN_AUTHORITY = "x509: certificate signed by unknown authority"
 REGISTRY = "harbor.lab.internal"
 HELLO = f"{REGISTRY}/library/hello:1"
+# By node, as the suites of tests/lab/inventory.yml.in have them.
+CONTAINERD_VERSIONS = {"node1": "1.6.", "node2": "1.7.", "node3": "2.1.", "node4": "1.7."}
 # Molecule sends failures and what -v says to standard error; a user has all of it in one place.
 AS_A_USER = {
     "ANSIBLE_DISPLAY_FAILED_STDERR": "false",

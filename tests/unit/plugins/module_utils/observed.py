@@ -14,6 +14,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     HostDirectory,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
@@ -69,16 +70,17 @@ def containerd(
     )
 
 
-def directory(*found, exists=True, problems=(), hosts_toml=None, others=()):
-    """A host directory holding (pin, file name) pairs."""
+def directory(*found, exists=True, problems=(), hosts_toml=None, others=(), ca_file=None):
+    """A host directory holding (pin, file name) pairs; ca_file is what ca.crt is, if not what its pins say."""
     certificates = [
         FoundCertificate(pin, "CN=x", None, None, True, f"{HOST_DIR}/{name}") for pin, name in found
     ]
-    ca_file = FileState(
-        f"{HOST_DIR}/ca.crt", "file" if any(name == "ca.crt" for _pin, name in found) else "absent", b"x"
-    )
+    in_it = [pin for pin, name in found if name == "ca.crt"]
+    if ca_file is None:
+        ca_file = ca_content([CA.der]) if in_it == [PIN] else b"x"
+    state = FileState(f"{HOST_DIR}/ca.crt", "file", ca_file) if in_it else FileState("", "absent")
     return HostDirectory(
-        REGISTRY, HOST_DIR, exists, certificates, list(problems), ca_file, hosts_toml, list(others)
+        REGISTRY, HOST_DIR, exists, certificates, list(problems), state, hosts_toml, list(others)
     )
 
 

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containers_dirs, _plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _containers_dirs,
+    _plan,
+    _registries_conf,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired, Runtime
@@ -34,6 +39,8 @@ class Node:
         self.dockerd = root / "dockerd"
         monkeypatch.setattr(_containers_dirs, "PLACES", (str(self.own), str(self.docker)))
         monkeypatch.setattr(_containers_dirs, "home_of_root", lambda: str(root / "root"))
+        monkeypatch.setattr(_registries_conf, "SYSTEM", str(root / "etc/containers"))
+        monkeypatch.setattr(_registries_conf, "home_of_root", lambda: str(root / "root"))
         monkeypatch.setattr(DockerRuntime, "programs", (str(self.dockerd),))
 
     def lay(self, base: Path, *names: str, content: str = CA.pem) -> None:
@@ -123,7 +130,7 @@ def test_only_what_is_ours_is_taken_away(
     if dockerd:
         node.dockerd.touch()
     for name in laid:
-        node.lay(getattr(node, name), "ca.crt")
+        node.lay(getattr(node, name), "ca.crt", content=ca_content([CA.der]).decode())
     gone = Desired(REGISTRY, (), frozenset())
     plan = _plan.plan_absent([gone], [runtime.read(REGISTRY)], runtime)
     expected = (

@@ -125,6 +125,66 @@ def test_skip_verify_is_trouble(tmp_path, cas):
     assert "switches verification off" in problem.message and problem.breaks
 
 
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ('ca = "ca.crt"\nskip_verify = true\n[host]\n', "switches verification off"),
+        ('ca = "ca.crt"\nserver = "https://elsewhere.test"\n[host]\n', "sends every pull elsewhere"),
+    ],
+)
+def test_trouble_in_the_file_for_everybody_is_trouble(tmp_path, cas, toml, words):
+    lay(tmp_path / "_default", {"ca.crt": cas["right"].pem, "hosts.toml": toml})
+    assert any(problem.breaks and words in problem.message for problem in read(tmp_path).problems)
+
+
+@pytest.mark.parametrize("name", [NAME, "_default"])
+@pytest.mark.parametrize(
+    ("table", "how"),
+    [
+        ('[host."https://m.test"]\nskip_verify = true\n', "https://m.test (skip_verify = true)"),
+        ('[host."http://m.test"]\n', "http://m.test (without TLS)"),
+        ('[host."http://m.test"]\ncapabilities = []\n', "http://m.test (without TLS)"),
+        ('[host."http://m.test"]\ncapabilities = ["push"]\n', None),
+        ('[host."https://m.test"]\n', None),
+        ('[host."http://127.0.0.1:30020"]\n', None),
+    ],
+)
+def test_a_mirror_that_nobody_verifies_is_told(tmp_path, cas, table, how, name):
+    lay(tmp_path / name, {"ca.crt": cas["right"].pem, "hosts.toml": f'ca = "ca.crt"\n{table}'})
+    found = [one for one in read(tmp_path).problems if one.reason == "mirror_not_verified"]
+    assert [how in one.message and not one.breaks for one in found] == ([True] if how else [])
+
+
+@pytest.mark.parametrize(
+    ("toml", "incomplete_on"),
+    [
+        (f'server = "https://{NAME}"\n{OWN_HOST}\nca = "ca.crt"\n', {1}),
+        (f'{OWN_HOST}\nca = "ca.crt"\n', {1}),
+        (f'ca = "ca.crt"\n{OWN_HOST}\n', {1, 2}),
+        (f'ca = "ca.crt"\n{OWN_HOST}\nca = "ca.crt"\n', set()),
+        ('ca = "ca.crt"\n[host]\n', set()),
+        (f'server = "https://elsewhere.test"\n{OWN_HOST}\nca = "ca.crt"\n', set()),
+    ],
+)
+@pytest.mark.parametrize("major", [1, 2])
+def test_a_table_without_ca_that_makes_containerd_tell_x509_is_ours_to_complete(
+    tmp_path, cas, toml, incomplete_on, major
+):
+    lay(tmp_path / NAME, {"ca.crt": cas["right"].pem, "hosts.toml": toml})
+    found = [(problem.reason, problem.breaks, problem.foreign) for problem in read(tmp_path, major).problems]
+    assert found == ([("hosts_toml_ca_incomplete", True, False)] if major in incomplete_on else [])
+
+
+def test_a_table_without_ca_in_a_file_that_is_not_ours_to_change_is_only_told(tmp_path, cas):
+    lay(
+        tmp_path,
+        {f"{NAME}/ca.crt": cas["right"].pem, "site.toml": f'ca = "{tmp_path}/{NAME}/ca.crt"\n{OWN_HOST}\n'},
+    )
+    (tmp_path / NAME / "hosts.toml").symlink_to("../site.toml")
+    problems = {problem.reason: problem.breaks for problem in read(tmp_path).problems}
+    assert problems == {"hosts_toml_is_a_link": False, "hosts_toml_ca_incomplete": False}
+
+
 @pytest.mark.parametrize("own_directory", [False, True])
 def test_default_counts_only_without_a_directory_of_its_own(tmp_path, cas, own_directory):
     lay(tmp_path, {"_default/ca.crt": cas["right"].pem})
@@ -193,13 +253,40 @@ def test_what_a_hosts_toml_does_instead_of_leading_to_the_ca(tmp_path, cas, toml
     assert problem.foreign is (reason not in ("hosts_toml_without_ca", "hosts_toml_ignored"))
 
 
-@pytest.mark.parametrize("url", [f"https://{NAME}:443", f"https://{NAME}/v2", NAME])
-def test_the_registry_itself_under_another_spelling(tmp_path, cas, url):
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        (NAME, f"https://{NAME}:443"),
+        (NAME, f"https://{NAME}/v2"),
+        (NAME, NAME),
+        (NAME, "https://Harbor.Test"),
+        (f"{NAME}:443", f"https://{NAME}"),
+        (f"{NAME}:8443", f"{NAME}:8443"),
+        ("docker.io", "https://registry-1.docker.io"),
+    ],
+)
+def test_the_registry_itself_under_another_spelling(tmp_path, cas, name, url):
     lay(
-        tmp_path / NAME,
+        tmp_path / name,
         {"o.pem": cas["other"].pem, "hosts.toml": f'server = "{url}"\nca = "o.pem"\n[host]\n'},
     )
-    assert names_of(read(tmp_path), cas) == {"other"}
+    found = read(tmp_path, name=name)
+    assert names_of(found, cas) == {"other"} and found.problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        (NAME, f"https://{NAME}:8443"),
+        (f"{NAME}:8443", f"https://{NAME}"),
+        (NAME, "https://registry-1.docker.io"),
+        (NAME, "https://"),
+    ],
+)
+def test_another_host_or_port_is_not_the_registry(tmp_path, cas, name, url):
+    toml = f'server = "{url}"\nca = "o.pem"\n[host]\n'
+    lay(tmp_path / name, {"o.pem": cas["other"].pem, "hosts.toml": toml})
+    assert "sends every pull elsewhere" in read(tmp_path, name=name).problems[0].message
 
 
 def test_a_hosts_toml_that_is_a_link_is_not_replaced_by_a_file(tmp_path, cas):
@@ -223,12 +310,13 @@ def test_an_empty_directory_that_hides_default_is_told(tmp_path, cas):
     assert problem.reason == "empty_directory" and not problem.foreign and "_default" in problem.message
 
 
-def test_a_mirrors_hosts_toml_that_leads_to_our_file_is_known(tmp_path, cas):
+@pytest.mark.parametrize("host", [NAME, "harbor.test:8443", "other.test"])
+def test_a_mirrors_hosts_toml_that_leads_to_our_file_is_known(tmp_path, cas, host):
     lay(
         tmp_path,
         {
             f"{NAME}/ca.crt": cas["right"].pem,
-            "docker.io/hosts.toml": f'{OWN_HOST}\nca = "../{NAME}/ca.crt"\n',
+            "docker.io/hosts.toml": f'[host."https://{host}"]\nca = "../{NAME}/ca.crt"\n',
             "quay.io/hosts.toml": f'{OWN_HOST}\nca = "ca.crt"\n',
         },
     )

@@ -53,7 +53,7 @@ def mirrors(*endpoints: str, name: str = "docker.io") -> dict[str, Any]:
                 "https://o.test/": {"override_path": True},
             },
         ),
-        # The registry itself as the last endpoint is asked once, not twice.
+        # The registry itself among its endpoints is asked there, and not once more.
         (
             mirrors("https://m.test", "https://q.test", name="q.test"),
             "q.test",
@@ -63,9 +63,16 @@ def mirrors(*endpoints: str, name: str = "docker.io") -> dict[str, Any]:
         (
             mirrors("https://q.test", "https://m.test", name="q.test"),
             "q.test",
-            "https://q.test",
-            {"https://q.test": {}, "https://m.test": {}},
+            "https://m.test",
+            {"https://q.test": {}},
         ),
+        (
+            mirrors("https://q.test/proxy", "https://m.test", "https://n.test", name="q.test"),
+            "q.test",
+            "https://n.test",
+            {"https://q.test/proxy": {"override_path": True}, "https://m.test": {}},
+        ),
+        (mirrors("https://q.test/proxy", name="q.test"), "q.test", "https://q.test/proxy", {}),
         (mirrors("http://q.test", name="q.test"), "q.test", "http://q.test", {}),
         (mirrors(name="q.test"), "q.test", "https://q.test", {}),
         (
@@ -117,6 +124,19 @@ def test_tls_goes_by_the_host_that_is_asked() -> None:
     assert data and data["host"] == {"https://m.test": settings, "http://m.test": {}, "https://n.test": {}}
     # The same host as a registry of its own.
     assert said(registry, "m.test") == {"server": "https://m.test", **settings, "host": {}}
+
+
+def test_docker_hub_keeps_the_ca_of_the_host_that_is_asked_for_it() -> None:
+    registry = {"configs": {"registry-1.docker.io": {"tls": {"ca_file": "/etc/proxy.pem"}}}}
+    assert set(_legacy.directories(_legacy.read(registry), [])) == {"registry-1.docker.io", "docker.io"}
+    expected = {"server": "https://registry-1.docker.io", "ca": "/etc/proxy.pem", "host": {}}
+    assert said(registry, "docker.io") == expected
+
+
+def test_a_path_of_our_own_registry_is_not_lost() -> None:
+    registry = mirrors(f"https://{OWN}/proxy", name=OWN)
+    data = said(registry, OWN, OWN)
+    assert data and (data["server"], data["override_path"]) == (f"https://{OWN}/proxy", True)
 
 
 def test_our_registry_gets_our_ca_and_never_an_unverified_connection() -> None:

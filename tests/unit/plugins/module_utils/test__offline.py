@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _desired, _offline, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from tests.lab import pki
 
 NAME = "harbor.test"
@@ -42,7 +43,7 @@ def request(root, **more):
 
 def test_an_image_is_prepared_and_the_result_says_what_was_not_done(root):
     result = _trust.ensure(request(root), "present", False)
-    assert (root / "etc/containerd/certs.d" / NAME / "ca.crt").read_text() == CA.pem
+    assert (root / "etc/containerd/certs.d" / NAME / "ca.crt").read_bytes() == ca_content([CA.der])
     assert 'config_path = "/etc/containerd/certs.d"' in (root / "etc/containerd/config.toml").read_text()
     assert (result["proof"], result["restart_due"], result["runtime"]["offline"]) == ("none", False, True)
     assert result["pulls"] == result["pulls_before"] == []
@@ -54,7 +55,7 @@ def test_an_image_is_prepared_and_the_result_says_what_was_not_done(root):
     assert gone["changed"] and not (root / "etc/containerd/certs.d" / NAME).exists()
     assert not gone["restart_due"]
     assert _trust.take_back(False, str(root))["rolled_back"]
-    assert (root / "etc/containerd/certs.d" / NAME / "ca.crt").read_text() == CA.pem
+    assert (root / "etc/containerd/certs.d" / NAME / "ca.crt").read_bytes() == ca_content([CA.der])
 
 
 def test_check_mode_leaves_the_image_alone(root):
@@ -109,7 +110,7 @@ def test_the_runtime_is_told_by_what_is_installed(root, programs, wanted, expect
     result = _trust.ensure(request(root, runtime=wanted), "present", False)
     assert result["runtime"]["name"] == expected
     certs_d = {"containerd": "etc/containerd/certs.d", "docker": "etc/docker/certs.d"}[expected]
-    assert (root / certs_d / NAME / "ca.crt").read_text() == CA.pem
+    assert (root / certs_d / NAME / "ca.crt").read_bytes() == ca_content([CA.der])
 
 
 def test_the_files_of_a_kubelet_decide(root):

@@ -12,8 +12,10 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import Problem
+from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_merge import ADDED
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired
 from tests.unit.plugins.module_utils.observed import (
+    CA,
     HOST_DIR,
     PIN,
     REGISTRY,
@@ -115,13 +117,48 @@ def test_absent_leaves_a_neighbour_alone():
     assert kinds(result) == ["remove"]
 
 
+@pytest.mark.parametrize("content", [b"", b"junk", b"# the team's\n" + CA.pem.encode(), CA.pem.encode()])
+def test_absent_leaves_a_file_of_our_name_that_somebody_else_made(content):
+    assert not absent(directory((PIN, "ca.crt"), ca_file=content)).changed
+
+
+@pytest.mark.parametrize("before", [b"", b"# the team's\n"])
+def test_the_right_ca_is_not_written_anew_where_only_a_hosts_toml_lacks_it(before):
+    missing = Problem("hosts_toml_without_ca", "names no CA", HOST_DIR, "run again", foreign=False)
+    where = directory(
+        (PIN, "ca.crt"),
+        problems=[missing],
+        hosts_toml=hosts_toml("[host]\n"),
+        ca_file=before + CA.pem.encode(),
+    )
+    assert kinds(plan(where)) == ["text"]
+
+
+def test_a_ca_that_is_named_already_stays_alone_where_another_table_gets_ours():
+    text = f"server = 'https://{REGISTRY.name}'\n[host.'https://{REGISTRY.name}']\nca = 'site.pem'\n"
+    incomplete = Problem("hosts_toml_ca_incomplete", "no ca at the top", HOST_DIR, "run again", foreign=False)
+    where = directory((PIN, "site.pem"), problems=[incomplete], hosts_toml=hosts_toml(text))
+    made = plan(where, containerd(version="1.7.24", running=CERTS_DIR))
+    assert kinds(made) == ["write", "text"]
+    added = text.replace("\n", f'\nca = "ca.crt" {ADDED}\n', 1)
+    assert made.changes[1].content.decode() == added
+
+
 def test_absent_twice_changes_nothing():
     result = absent(directory(exists=False))
     assert not result.changed and result.verdicts[0].in_sync
 
 
-def test_absent_does_not_pull_the_file_from_under_a_hosts_toml():
-    hosts = hosts_toml("ca = 'ca.crt'\n[host]\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ca = 'ca.crt'\n[host]\n",
+        # A mirror that has the same CA.
+        "[host.'https://mirror.test']\nca = ['x.pem', '../harbor.test/ca.crt']\n",
+    ],
+)
+def test_absent_does_not_pull_the_file_from_under_a_hosts_toml(text):
+    hosts = hosts_toml(text)
     with pytest.raises(TrustError, match="every pull through it would fail"):
         absent(directory((PIN, "ca.crt"), hosts_toml=hosts, others=["hosts.toml"]))
 

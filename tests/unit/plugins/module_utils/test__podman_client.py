@@ -34,7 +34,7 @@ def test_a_pull_that_succeeds_returns_the_id(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("REGISTRY_AUTH_FILE", "/srv/somebody/auth.json")
     podman = Podman(program(tmp_path, "echo abc123"), 10)
     assert podman.pull(IMAGE) == "abc123"
-    assert (tmp_path / "args").read_text().startswith("pull --quiet --authfile=")
+    assert (tmp_path / "args").read_text().startswith("pull --quiet --tls-verify=true --authfile=")
     assert (tmp_path / "args").read_text().endswith(f" {IMAGE}\n")
     environment = (tmp_path / "env").read_text().splitlines()
     assert f"HOME={home_of_root()}" in environment

@@ -11,7 +11,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd impor
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import Problem
 from tests.unit.plugins.module_utils.observed import (
+    CA,
     PIN,
+    REGISTRY,
     containerd,
     desired,
     directory,
@@ -156,3 +158,45 @@ def test_nothing_is_removed_through_a_link():
     elsewhere = Problem("host_directory_is_a_link", "a link", "/x", "manage it", breaks=False)
     assert containerd().remove(directory((PIN, "ca.crt"), problems=[elsewhere])) == []
     assert containerd().remove(directory((PIN, "ca.crt")))
+
+
+@pytest.mark.parametrize(
+    ("laid", "read"),
+    [
+        ([], "first"),
+        (["second/harbor.test/ca.crt"], "second"),
+        (["second/_default/ca.crt"], "second"),
+        (["first/harbor.test/ca.crt", "second/harbor.test/ca.crt"], "first"),
+        (["first/_default/ca.crt", "second/harbor.test/ca.crt"], "first"),
+        (["first/other.test/ca.crt", "second/harbor.test/ca.crt"], "second"),
+    ],
+)
+@pytest.mark.parametrize(("version", "local_pull"), [("1.7.24", False), ("2.1.9", True)])
+def test_of_a_list_the_first_directory_that_speaks_of_the_registry_counts(
+    tmp_path, monkeypatch, laid, read, version, local_pull
+):
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    monkeypatch.setattr(_containerd, "CERTS_DIR", first)
+    for name in laid:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(CA.pem)
+    runtime = containerd(f"{first}:{second}", version=version, local_pull=local_pull)
+    place = runtime.read(REGISTRY)
+    assert place.path == str(tmp_path / read / "harbor.test")
+    made = plan(place, runtime)
+    # A directory of its own in the first would take the registry away from what lies in the second.
+    trusted = bool(laid)
+    assert [change.path for change in made.changes] == ([] if trusted else [f"{first}/harbor.test/ca.crt"])
+    assert made.verdicts[0].in_effect is trusted
+
+
+@pytest.mark.parametrize(
+    ("version", "config_path"), [("2.1.9", "{0}/first:{0}/second"), ("1.7.24", "{0}/second")]
+)
+def test_of_a_setting_that_this_run_replaces_the_one_directory_counts(
+    tmp_path, monkeypatch, version, config_path
+):
+    monkeypatch.setattr(_containerd, "CERTS_DIR", str(tmp_path / "first"))
+    (tmp_path / "second" / "harbor.test").mkdir(parents=True)
+    place = containerd(config_path.format(tmp_path), version=version).read(REGISTRY)
+    assert place.path == str(tmp_path / "first" / "harbor.test")

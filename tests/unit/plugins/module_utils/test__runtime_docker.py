@@ -96,6 +96,28 @@ def test_a_registry_that_is_not_verified_is_in_the_way(certs_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("10.1.2.3:5000", "10.0.0.0/8"),
+        ("10.1.2.3", "10.0.0.0/8"),
+        ("10.9.9.9:5000", None),  # named, and verified
+        ("192.0.2.1", None),
+        ("harbor.lab.internal", None),
+    ],
+)
+def test_a_registry_by_its_address_in_a_range_that_is_not_verified(
+    certs_dir: Path, name: str, told: str | None
+) -> None:
+    known = {
+        "IndexConfigs": {"10.9.9.9:5000": {"Secure": True}},
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", "10.0.0.0/8"],
+    }
+    problems = docker(RegistryConfig=known).read(parse_registry(name)).problems
+    assert [one.reason for one in problems] == (["insecure_registry"] if told else [])
+    assert all(str(told) in one.message for one in problems)
+
+
+@pytest.mark.parametrize(
     ("version", "status", "told"),
     [("28.5.2", STORE, True), ("29.4.0", STORE, True), ("29.5.0", STORE, False), ("28.5.2", OVERLAY, False)],
 )

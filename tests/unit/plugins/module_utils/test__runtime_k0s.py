@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _runtime_k0s, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from tests.unit.plugins.module_utils.wrapped_node import CA, WRONG, K0sNode
 
 HOST = "harbor.test:8443"
@@ -38,7 +39,7 @@ def test_from_nothing_to_trust_and_back(k0s):
     assert verdict(k0s.check(HOST)) == (False, False, False)
     done = k0s.present(HOST)
     assert done["changed"] and not done["restart_due"] and verdict(k0s.check(HOST)) == (True, True, False)
-    assert (k0s.certs_d / HOST / "ca.crt").read_text() == CA.pem
+    assert (k0s.certs_d / HOST / "ca.crt").read_bytes() == ca_content([CA.der])
     assert not done["runtime"]["is_server"]
     assert done["runtime"]["name"] == "k0s" and done["runtime"]["unit"] == "k0sworker.service"
     assert not k0s.present(HOST)["changed"]

@@ -13,6 +13,7 @@ import yaml
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _desired, _trust
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_k3s import K3sRuntime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_rke2 import Rke2Runtime
 from tests.lab import pki
@@ -60,7 +61,7 @@ def test_from_nothing_to_trust_and_back(node):
     assert yaml.safe_load(node.registries.read_text()) == {
         "configs": {HOST: {"tls": {"ca_file": str(node.own(HOST))}}}
     }
-    assert node.own(HOST).read_text() == CA.pem
+    assert node.own(HOST).read_bytes() == ca_content([CA.der])
     assert verdict(node.check(HOST)) == (True, False, True)
     again = node.present(HOST)
     assert not again["changed"] and again["restart_due"] and "is older than" in again["restart_why"]
@@ -151,6 +152,24 @@ def test_a_client_certificate_goes_the_same_way(node):
     node.absent(HOST)
     node.start()
     assert {name: text for name, text in node.snapshot().items() if "certs.d" not in name} == before
+
+
+@pytest.mark.parametrize("key", ["other.test", "*"])
+def test_a_file_that_another_entry_leads_to_is_not_pulled_away(node, key):
+    node.present(HOST)
+    text = node.registries.read_text() + f'  "{key}":\n    tls:\n      ca_file: {node.own(HOST)}\n'
+    node.write(node.registries, text)
+    with pytest.raises(TrustError) as caught:
+        node.absent(HOST)
+    assert caught.value.reason == "foreign_ca_file" and f"ca_file of {key}" in str(caught.value)
+    assert node.own(HOST).exists() and node.registries.read_text() == text
+
+
+def test_whatever_lies_in_our_own_directory_goes_again(node):
+    node.present(HOST)
+    node.write(node.own(HOST), "somebody's")
+    node.absent(HOST)
+    assert not node.own(HOST).exists()
 
 
 def test_several_registries_are_one_change_and_one_restart(node):
@@ -348,7 +367,11 @@ def test_an_image_is_born_trusting(tmp_path):
     desired = _desired.desired_from([{"host": HOST, "ca_pem": CA.pem}])
     result = _trust.ensure(_trust.Request(desired, root=str(root)), "present", False)
     own = f"etc/rancher/k3s/nodetrust.harbor/{HOST}/ca.crt"
-    assert result["changed"] and result["runtime"]["name"] == "k3s" and (root / own).read_text() == CA.pem
+    assert (
+        result["changed"]
+        and result["runtime"]["name"] == "k3s"
+        and (root / own).read_bytes() == ca_content([CA.der])
+    )
     text = (root / "etc/rancher/k3s/registries.yaml").read_text()
     assert yaml.safe_load(text) == {"configs": {HOST: {"tls": {"ca_file": f"/{own}"}}}}
     assert not _trust.ensure(_trust.Request(desired, root=str(root)), "present", False)["changed"]

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from tests.unit.plugins.module_utils.wrapped_node import CA, WRONG, MicroK8sNode
 
 HOST = "harbor.test:8443"
@@ -67,7 +68,7 @@ def test_a_tampered_ca_is_put_right(microk8s):
     microk8s.present(HOST)
     microk8s.write(microk8s.certs_d / HOST / "ca.crt", WRONG.pem)
     assert not microk8s.check(HOST)["in_sync"] and microk8s.present(HOST)["changed"]
-    assert (microk8s.certs_d / HOST / "ca.crt").read_text() == CA.pem
+    assert (microk8s.certs_d / HOST / "ca.crt").read_bytes() == ca_content([CA.der])
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
     CONTAINERD_2,
     read_host_directory,
 )
+from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import Process
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Restart, Runtime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_system import SystemStoreRuntime
@@ -195,12 +196,27 @@ def test_a_ca_in_the_runtimes_directory_counts_as_well(node):
     with pytest.raises(TrustError) as caught:
         present(node, CA)
     assert caught.value.reason == "extra_ca"
-    (place / "foreign.crt").rename(
-        place / "ca.crt"
-    )  # our own name: from the time before the store was chosen
+    # Our own name, but not our file.
+    (place / "foreign.crt").rename(place / "ca.crt")
+    with pytest.raises(TrustError) as caught:
+        present(node, CA)
+    assert caught.value.reason == "extra_ca" and str(place / "ca.crt") in str(caught.value)
+    # From the time before the store was chosen.
+    (place / "ca.crt").write_bytes(ca_content([NEXT.der]))
     plan = present(node, CA)
     assert [change.path for change in plan.changes if change.kind == "remove"] == [str(place / "ca.crt")]
     assert not plan.restart_after.pull_decides
+
+
+@pytest.mark.parametrize("ca", ["", 'ca = "none.crt"\n'])
+def test_a_hosts_toml_that_names_no_ca_is_no_matter_of_the_store(node, ca):
+    place = node / "certs.d" / NAME
+    place.mkdir(parents=True)
+    (place / "none.crt").write_text(CA.pem)
+    (place / "hosts.toml").write_text(f'{ca}[host."https://{NAME}"]\n')
+    (node / "bundle.crt").write_text(PUBLIC.pem + CA.pem)
+    plan = present(node, CA)
+    assert plan.verdicts[0].in_sync and not plan.changed
 
 
 def test_without_a_daemon_no_restart_is_ever_due(node):

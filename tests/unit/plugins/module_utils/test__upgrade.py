@@ -46,6 +46,29 @@ def test_the_main_file(main, expected):
 
 
 @pytest.mark.parametrize(
+    ("main", "drop_in", "expected"),
+    [
+        ("version = 2\n", TLS, [("legacy_tls", 3)]),
+        ("version = 2\n", LIST, [("colon_list", 3)]),
+        ("version = 2\n", f'[{GRPC}.registry.mirrors."*"]\n', [("legacy_mirror", 1)]),
+        # 2.x puts the files together: what one of them says makes it pull as 1.x did.
+        (
+            f"version = 2\n[{GRPC}.containerd]\ndiscard_unpacked_layers = true\n",
+            f"{LIST}[{GRPC}.containerd]\n",
+            [],
+        ),
+        ("", "[plugins.cri]\nx = 1\n", [("version_1_section", 1)]),
+        # Of a file that is read by version 2 it is no section of anything.
+        ("version = 2\n", "[plugins.cri]\nx = 1\n", []),
+    ],
+)
+def test_a_drop_in_is_looked_at_as_the_main_file_is(main, drop_in, expected):
+    said = [item for item in found(main, [drop_in]) if item["finding"] != "drop_in_merge"]
+    assert [(item["finding"], item["line"]) for item in said] == expected
+    assert {item["path"] for item in said} <= {"/d/0.toml"}
+
+
+@pytest.mark.parametrize(
     ("drop_ins", "hidden"),
     [
         ([f"[{GRPC}.registry]\nconfig_path = '/a'\n"], ["containerd.snapshotter, sandbox_image"]),
