@@ -20,7 +20,12 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._owners import (
     owner_of_directory,
     owner_of_hosts_toml,
 )
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
+    describe,
+    fingerprint,
+    passed_over,
+    split,
+)
 
 CA_FILE = "ca.crt"
 # What our ca in a hosts.toml mends; the one for everybody is not ours to change.
@@ -429,6 +434,10 @@ def take_file(result: HostDirectory, path: str, reader: Reader, *, ours: bool) -
         found = [_found(der, path) for der in ders]
     except TrustError as exc:
         _take_unusable(result, path, exc.message, reader, ours)
+        return
+    if passed_over(state.content):
+        what = "a certificate in it begins inside a line (a byte order mark or blanks stand before it)"
+        _take_unusable(result, path, what, reader, ours)
         return
     result.certificates += found
 

@@ -40,6 +40,7 @@ _ALMOST_MARKER = re.compile(
     rb"|[^A-Za-z0-9\s#\"'(]\s*(?:BEGIN|END) [A-Z0-9 ]*CERTIFICATE"
     rb"|(?:BEGIN|END) [A-Z0-9 ]*CERTIFICATE *-{2,}"
 )
+_INSIDE_A_LINE = re.compile(rb"(?m)^[^\n]*[^\n-]-----BEGIN CERTIFICATE-----")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PRIVATE_KEY = re.compile(rb"BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File|AGE-SECRET-KEY-", re.IGNORECASE)
 _PIN_PREFIX = re.compile(r"(?:sha-?256)?\s*(?:fingerprint)?\s*[:=]?\s*", re.IGNORECASE | re.ASCII)
@@ -64,6 +65,14 @@ class CertificateFacts(NamedTuple):
 def split(data: bytes) -> list[bytes]:
     """The certificates (DER) of a bundle, in its order, each once."""
     return list(dict.fromkeys(blocks(data)))
+
+
+def passed_over(data: bytes) -> bool:
+    """Does a certificate begin inside a line? Go reads on without it, so to a runtime it isn't there.
+
+    What people hand over is read more kindly: a byte order mark is put there by editors (runtime-facts §3).
+    """
+    return _INSIDE_A_LINE.search(data) is not None
 
 
 def blocks(data: bytes) -> list[bytes]:

@@ -101,6 +101,17 @@ def test_one_bad_file_breaks_the_registry(tmp_path, cas, files, reason, words):
     assert words in problem.message and problem.next_step
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "  ", "see: "])
+def test_a_certificate_that_go_passes_over_is_not_there(tmp_path, cas, before):
+    pem = cas["right"].pem
+    lay(tmp_path / NAME, {"ca.crt": before + pem})
+    found = read(tmp_path)
+    assert names_of(found, cas) == set()
+    assert [problem.reason for problem in found.problems] == ["ca_file_unusable"]
+    lay(tmp_path / NAME, {"ca.crt": f"{before}a line of its own\n{pem}"})
+    assert names_of(read(tmp_path), cas) == {"right"}
+
+
 def test_our_own_broken_file_is_ours_to_replace(tmp_path):
     lay(tmp_path / NAME, {"ca.crt": "junk"})
     (problem,) = read(tmp_path).problems
