@@ -276,6 +276,18 @@ def test_a_cluster_that_stays_away_is_why_a_drain_failed_and_the_cordon_is_told(
     assert lab.release()["uncordoned"] is True
 
 
+def test_a_pod_that_takes_its_time_is_waited_for_and_asked_once(lab: Lab) -> None:
+    lab.api.store.graceful = True
+    lab.api.store.add(make_pod("a", "n"))
+    lab.time.events.append((15, lambda: lab.api.store.delete("pods", "a", "default")))
+    assert lab.drain()["evicted"] == ["default/a"]
+    assert lab.time.time == 15
+    assert lab.api.count("POST", ".*/eviction") == 1
+    lab.api.store.add(make_pod("b", "n"))
+    with pytest.raises(DrainFailed, match="default/b: still terminating"):
+        lab.drain()
+
+
 def test_a_conflict_is_not_an_eviction(lab: Lab) -> None:
     lab.api.store.add(make_pod("a", "n"))
     lab.api.fail("POST", ".*/eviction", status=409)
