@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._access import missing
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certification import Report, certify
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import EFFECTS, STATES, Marks, Wish
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request import (
+    check_one_way,
     items_from_hosts,
     limit_losses,
     marks_from,
@@ -19,7 +19,6 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify_request 
     wishes_from,
 )
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._cluster_action import ClusterAction
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import Forbidden
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
     ANNOTATION,
     CERTIFIED,
@@ -27,6 +26,8 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import 
     TAINT,
 )
 
+# How many nodes a message names.
+_NAMED = 10
 _REGISTRIES = {
     "type": "list",
     "elements": "dict",
@@ -35,6 +36,22 @@ _REGISTRIES = {
         "fingerprints": {"type": "list", "elements": "str", "required": True},
     },
 }
+
+
+def _failure(exc: TrustError) -> dict[str, Any]:
+    return {"failed": True, "msg": str(exc), **exc.facts()}
+
+
+def _failures(failed: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first failure as that of the task, with the names of all."""
+    names = [item["name"] for item in failed]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    facts = {key: value for key, value in failed[0].items() if key != "name"}
+    return {
+        **facts,
+        "failed": True,
+        "msg": f"Not certified: {', '.join(names[:_NAMED])}{more}. {failed[0]['msg']}",
+    }
 
 
 class ActionModule(ClusterAction):
@@ -73,34 +90,39 @@ class ActionModule(ClusterAction):
         report = Report()
         hosts, hostvars = options["hosts"], task_vars.get("hostvars", {})
         result: dict[str, Any] = {}
+        items = options["nodes"] or []
         try:
             marks = marks_from(options)
             if hosts is not None:
-                options["nodes"] = items_from_hosts(hosts, hostvars, options["state"])
+                items = options["nodes"] = items_from_hosts(hosts, hostvars, options["state"])
+                check_one_way(hosts, hostvars, options["in_cluster"])
                 if options["state"] == CERTIFIED:
-                    nodes = sum("cluster_node" in hostvars[host] for host in hosts)
-                    limit_losses(options["nodes"], nodes, options["uncertify_at_most"])
+                    try:
+                        limit_losses(items, hosts, hostvars, marks, options["uncertify_at_most"])
+                    except TrustError as exc:
+                        # Who proved its trust is certified all the same.
+                        result.update(_failure(exc))
+                        options["nodes"] = [item for item in items if item["state"] == CERTIFIED]
             for context, wishes in wishes_from(options, datetime.now(timezone.utc)).items():
                 self._certify(options, context, wishes, marks, report)
         except TrustError as exc:
             # What was done before the failure is said too: nobody should have to guess.
-            result.update(failed=True, msg=str(exc), **exc.facts())
+            result.update(_failure(exc))
+        if hosts is not None:
+            result["hosts"] = said_of_hosts(hosts, hostvars, items, report, result.get("msg", ""))
         result.update(self._said(report))
         if report.failed:
-            names = ", ".join(item["name"] for item in report.failed)
-            result.update(failed=True, msg=f"Not certified: {names}. {report.failed[0]['msg']}")
-        if hosts is not None:
-            problem = result["msg"] if result.get("failed") and not report.failed else ""
-            result["hosts"] = said_of_hosts(hosts, hostvars, options["nodes"] or [], report, problem)
+            result = {**_failures(list(report.failed.values())), **result}
         if report.missing:
-            result["warnings"] = [f"not in the cluster, so not marked: {', '.join(report.missing)}"]
+            result["warnings"] = [f"not in the cluster, so not marked: {', '.join(report.gone())}"]
         return result
 
     def _certify(
         self, options: dict[str, Any], context: str | None, wishes: list[Wish], marks: Marks, report: Report
     ) -> None:
-        with self.connect(options, context) as cluster:
-            try:
+        """One cluster; that it fails is told of its nodes, and the others go on."""
+        try:
+            with self.connect(options, context) as cluster:
                 certify(
                     cluster,
                     wishes,
@@ -109,20 +131,15 @@ class ActionModule(ClusterAction):
                     now=lambda: datetime.now(timezone.utc),
                     check_mode=self._task.check_mode,
                 )
-            except Forbidden as exc:
-                jobs = ["certification", "condition"] if marks.condition else ["certification"]
-                exc.found = [
-                    exc.found,
-                    f"missing: {', '.join(missing(cluster, jobs)) or 'nothing by its own word'}",
-                ]
-                raise
+        except TrustError as exc:
+            report.give_up(wishes, exc)
 
     def _said(self, report: Report) -> dict[str, Any]:
         return {
             "changed": bool(report.changes),
             "changes": report.changes,
             "unchanged": report.unchanged,
-            "missing": report.missing,
-            "failures": report.failed,
+            "missing": list(report.missing.values()),
+            "failures": list(report.failed.values()),
             **({"diff": report.diff} if self._task.diff else {}),
         }

@@ -14,6 +14,7 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import (
     release,
     wait_ready,
 )
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import own_pod
 
 _JOBS = {"drained": drain, "ready": wait_ready, "released": release}
 
@@ -35,6 +36,7 @@ class ActionModule(ClusterAction):
             options["interval"],
             options["evict_bare_pods"],
             options["evict_local_data"],
+            own_pod() if options["in_cluster"] else None,
         )
         node, check_mode = options["name"], self._task.check_mode
         with self.connect(options, options["context"]) as cluster:

@@ -24,5 +24,5 @@ options:
     type: float
     default: 30
 requirements:
-  - kubernetes (Python package, on the controller)
+  - kubernetes >= 31 (Python package, on the controller)
 """

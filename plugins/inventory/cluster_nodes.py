@@ -121,6 +121,8 @@ notes:
   - Ansible turns an inventory that fails into a warning and carries on without hosts. Set
     E(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED) to V(true), as the playbooks of this collection do not run
     without hosts.
+  - Do not cache for runs that may restart a runtime. Whether a node is cordoned, and which proof it has, would be what
+    it was when the cache was written, so that a node which an earlier run left cordoned would not be given back.
   - "The groups: C(cluster_nodes) (all), C(control_plane) or C(worker), C(ready) or C(not_ready),
     C(certified), C(uncertified) or C(stale), C(runtime_NAME), C(os_NAME), C(arch_NAME), C(cluster_CONTEXT),
     C(distribution_NAME) for k3s, RKE2 and k0s, and C(no_address)."
@@ -197,10 +199,11 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import kind_of, parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import parse_pin
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _nodes, _standing
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import connect
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import Access, server_of
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._seen import Seen
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._unsafe import mark_unsafe
 
@@ -250,8 +253,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _read_policy(self) -> _standing.Policy:
         registries = {
-            str(item["host"]): [parse_pin(pin) for pin in item.get("fingerprints") or []]
-            for item in self.get_option("registries")
+            parse_registry(item["host"]).name: [parse_pin(pin) for pin in item.get("fingerprints") or []]
+            for item in self._registries()
         }
         return _standing.Policy(
             self.get_option("certified_label"),
@@ -259,6 +262,28 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             timedelta(hours=self.get_option("proof_validity_hours")),
             registries or None,
         )
+
+    def _registries(self) -> list[dict[str, Any]]:
+        """The option as it is documented; Ansible itself checks suboptions of modules only."""
+        found = self.get_option("registries")
+        for item in found if isinstance(found, list) else [found]:
+            pins = item.get("fingerprints") if isinstance(item, dict) else None
+            if not isinstance(item, dict) or "host" not in item or item.keys() - {"host", "fingerprints"}:
+                wrong = (
+                    sorted(map(str, item)) if isinstance(item, dict) else f"an entry that is {kind_of(item)}"
+                )
+            elif pins is not None and not isinstance(pins, list):
+                wrong = f"fingerprints that are {kind_of(pins)}"
+            else:
+                continue
+            raise TrustError(
+                "The option registries is not what it has to be.",
+                reason="invalid_registries",
+                found=wrong,
+                expected="a list of entries with host and, if wanted, fingerprints, which is a list",
+                next_step=f"ansible-doc -t inventory {_NAME} has an example",
+            )
+        return list(found)
 
     def _accesses(self, path: str) -> list[Access]:
         kubeconfig = self.get_option("kubeconfig")
@@ -279,7 +304,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _cached(self, path: str, cache: bool) -> list[Node]:
         enabled = self.get_option("cache")
-        key = f"{self.get_cache_key(path)}_{self._request_digest()}" if enabled else ""
+        key = f"{self.get_cache_key(path)}_{self._request_digest(path)}" if enabled else ""
         if enabled and cache:
             nodes = self._from_cache(key)
             if nodes is not None:
@@ -289,11 +314,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._cache[key] = {"format": _CACHE_FORMAT, "nodes": nodes}
         return nodes
 
-    def _request_digest(self) -> str:
+    def _request_digest(self, path: str) -> str:
         """What was asked for: an edited file must not get the answer to another question."""
         names = ("kubeconfig", "contexts", "in_cluster", "label_selector", "field_selector", "annotations",
                  "certified_label", "proof_annotation")  # fmt: skip
         asked = [self.get_option(name) for name in names] + [os.environ.get("KUBECONFIG")]
+        asked += [server_of(access) for access in self._accesses(path)]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
 
     def _from_cache(self, key: str) -> list[Node] | None:
@@ -304,10 +330,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except Exception as exc:  # each cache plugin fails on a damaged file in its own way
             self.display.warning(f"{_NAME}: the cache is unreadable and is fetched anew. Found: {exc}")
             return None
-        if not isinstance(found, dict) or found.get("format") != _CACHE_FORMAT:
+        nodes = (
+            found.get("nodes") if isinstance(found, dict) and found.get("format") == _CACHE_FORMAT else None
+        )
+        if not isinstance(nodes, list) or not all(map(_nodes.is_flat, nodes)):
             self.display.warning(f"{_NAME}: the cache has another form and is fetched anew.")
             return None
-        nodes: list[Node] = found["nodes"]
         return nodes
 
     def _fetch(self, path: str) -> tuple[list[Node], bool]:
@@ -404,8 +432,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             wanted = self._compose(template, variables)
             if not isinstance(wanted, str) or not wanted:
                 raise ValueError("the result is not a text")
-            if _nodes.reserved(wanted):
-                raise ValueError(f"{wanted!r} means something else to Ansible")
+            if not _nodes.usable_host(wanted, self.get_option("group_prefix")):
+                raise ValueError(f"{wanted[:80]!r} is no host name, or means something else to Ansible")
         except Exception as exc:
             if strict:
                 raise AnsibleParserError(

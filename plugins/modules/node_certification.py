@@ -51,7 +51,7 @@ options:
       uid:
         description:
           - The UID of the node object that was proved. C(cluster_node.uid) of the inventory plugin.
-          - If the node has another one by now, it is not certified and the task fails.
+          - If the node has another one by now, it is left alone, whatever the state, and the task fails.
         type: str
       registries:
         description: As O(registries), for this node.
@@ -77,7 +77,8 @@ options:
     description:
       - Hosts of the inventory plugin P(nodetrust.harbor.cluster_nodes#inventory), for which the role
         C(nodetrust.harbor.harbor_ca) has left its outcome in C(harbor_ca_result) in this run.
-      - A proof that succeeded certifies. A pull that was refused because of the certificate takes the certificate away,
+      - A proof that succeeded certifies, if there was a pull from every registry of the outcome.
+      - A pull that was refused because of the certificate takes the certificate away,
         and so does C(drifted) in the outcome, for drift that could not be corrected.
       - Whatever else went wrong says nothing about the node's trust, and changes nothing. Hosts that are no nodes of a
         cluster, or have no outcome, are left out.
@@ -87,8 +88,9 @@ options:
   uncertify_at_most:
     description:
       - With O(hosts), the percentage of them that may lose their certificate in one call. If it would be more, and
-        more than one node, nothing is changed and the task fails, for then the registry is likely at fault. Tainting
-        a whole cluster would not help.
+        more than one node, none of them loses it and the task fails, for then the registry is likely at fault. Tainting
+        a whole cluster would not help. Nodes that proved their trust are certified all the same, and nodes that have
+        nothing to lose do not count.
     type: int
     default: 50
   state:
@@ -144,7 +146,9 @@ options:
     type: str
     default: ""
   proof_validity_hours:
-    description: How long a proof counts. One that is younger than half of it is not written again for its time alone.
+    description:
+      - How long a proof counts. One that is younger than half of it is not written again for its time alone, unless the
+        inventory found it stale.
     type: int
     default: 168
   context:
@@ -215,7 +219,9 @@ missing:
   type: list
   elements: str
 failures:
-  description: Nodes that could not be marked, with the reason. The others were; the task fails all the same.
+  description:
+    - Nodes that could not be marked, with their context and the reason. The others were; the task fails all the same.
+    - Of a cluster that does not answer these are all nodes, and nodes of other clusters go on.
   returned: always
   type: list
   elements: dict

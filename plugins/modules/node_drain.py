@@ -13,12 +13,15 @@ description:
   - V(cordoned) keeps new pods away and leaves those that run.
   - V(drained) cordons the node and evicts its pods. PodDisruptionBudgets are respected. An eviction that a budget
     refuses is asked for again until O(timeout). No pod is ever deleted past its budget.
-  - Pods of DaemonSets, mirror pods and finished pods stay.
+  - Pods of DaemonSets, mirror pods and finished pods stay, and with O(in_cluster) so does the pod that this runs in.
+    That one is known by its host name, so it must not share the network of its node.
+  - A connection that is lost while pods are evicted is waited for until O(timeout).
   - A drain that fails gives the node back, if the same call cordoned it.
   - V(ready) waits until the cluster calls the node Ready, and changes nothing. An API server that does not answer
     is waited for too.
   - V(released) uncordons the node as soon as it is Ready, if this module had cordoned it, in this run or in an
-    earlier one that died. A cordon of somebody else stays, and nothing is waited for.
+    earlier one that died. A cordon of somebody else stays, and nothing is waited for. So does one that is clearly
+    younger than ours, after somebody had uncordoned the node in between.
   - Runs on the controller. The node is not connected to.
 author:
   - The nodetrust.harbor maintainers (@nodetrust)

@@ -30,10 +30,8 @@ NEEDED: dict[str, tuple[Right, ...]] = {
     "drain": (
         Right("get", "nodes"),
         Right("patch", "nodes"),
-        Right("get", "pods"),
         Right("list", "pods"),
         Right("create", "pods", "eviction"),
-        Right("list", "poddisruptionbudgets", group="policy"),
     ),
 }
 

@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._access import missing
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import (
+    Key,
     Marks,
     Observed,
     Plan,
@@ -24,9 +27,11 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import (
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube import Cluster
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import (
     Conflict,
+    Forbidden,
     KubeError,
     NotFound,
     Rejected,
+    Throttled,
 )
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import CERTIFIED
 
@@ -34,17 +39,32 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import 
 FEW = 10
 # A busy controller can change a node under our hands more than once.
 CONFLICTS = 5
+# One node may be throttled for a reason of its own. So many in a row, each waited for, are a server that is too busy.
+THROTTLED = 3
 
 
 @dataclass
 class Report:
-    """What was done, or in check mode would be."""
+    """What was done, or in check mode would be. Every wish ends in one of settled, missing and failed."""
 
     changes: list[dict[str, Any]] = field(default_factory=list)
     unchanged: int = 0
-    missing: list[str] = field(default_factory=list)
-    failed: list[dict[str, Any]] = field(default_factory=list)
+    settled: set[Key] = field(default_factory=set)
+    missing: dict[Key, str] = field(default_factory=dict)
+    failed: dict[Key, dict[str, Any]] = field(default_factory=dict)
     diff: list[dict[str, Any]] = field(default_factory=list)
+
+    def fail(self, wish: Wish, exc: TrustError) -> None:
+        self.failed[wish.key] = {"name": wish.name, "context": wish.context, "msg": str(exc), **exc.facts()}
+
+    def give_up(self, wishes: Iterable[Wish], exc: TrustError) -> None:
+        """What stopped a whole cluster is why each of its nodes that is still waiting was not marked."""
+        for wish in wishes:
+            if wish.key not in self.settled and wish.key not in self.missing and wish.key not in self.failed:
+                self.fail(wish, exc)
+
+    def gone(self) -> Iterator[str]:
+        return (name if key[0] is None else f"{name} of {key[0]}" for key, name in self.missing.items())
 
 
 class Replaced(KubeError):
@@ -62,16 +82,25 @@ def certify(
 ) -> None:
     """Make every node of one cluster say what its wish says; in check mode only find out.
 
-    Notes in the report what it did as it goes, for a failure half-way must not hide that.
+    Notes in the report what it did as it goes, for a failure half-way must not hide that. Raises what is true of
+    the whole cluster; what one node refused is in the report alone.
     """
     wanted = {wish.name: wish for wish in wishes}
     observed = _observe(cluster, list(wanted), marks)
+    throttled = 0
     for name, wish in wanted.items():
         node = observed.get(name)
         if node is None:
-            report.missing.append(name)
-        else:
+            report.missing[wish.key] = name
+            continue
+        try:
             _certify_one(cluster, node, wish, marks, report, now, check_mode)
+            throttled = 0
+        except Throttled as exc:
+            report.fail(wish, exc)
+            throttled += 1
+            if throttled == THROTTLED:
+                raise
 
 
 def _certify_one(
@@ -86,10 +115,18 @@ def _certify_one(
     try:
         done = _settle(cluster, node, wish, marks, now, check_mode)
     except NotFound:
-        report.missing.append(wish.name)
+        report.missing[wish.key] = wish.name
     except (Conflict, Rejected, Replaced) as exc:
-        report.failed.append({"name": wish.name, "msg": str(exc), **exc.facts()})
+        report.fail(wish, exc)
+    except Forbidden as exc:
+        # An admission webhook refuses one node, a missing right all of them.
+        lacking = missing(cluster, ["certification", *(["condition"] if marks.condition else [])])
+        exc.found = [exc.found, f"missing: {', '.join(lacking) or 'nothing by its own word'}"]
+        if lacking:
+            raise
+        report.fail(wish, exc)
     else:
+        report.settled.add(wish.key)
         _note(report, cluster, wish, done)
 
 
@@ -116,18 +153,18 @@ def _settle(
     check_mode: bool,
 ) -> Plan:
     """Patch until the node says it, or somebody else proves to be faster. Returns the first plan."""
-    proved = wish.uid or node.uid
+    worked_on = wish.uid or node.uid
     first: Plan | None = None
     for attempt in range(1, CONFLICTS + 1):
-        if wish.state == CERTIFIED and node.uid != proved:
-            # A machine that was made anew under the old name has proved nothing.
+        if node.uid != worked_on and (wish.uid or wish.state == CERTIFIED):
+            # A machine that was made anew under the old name has proved nothing, and lost nothing.
             raise Replaced(
-                f"Node {wish.name!r} of context {cluster.target.context!r} is not the node object that was proved.",
+                f"Node {wish.name!r} of context {cluster.target.context!r} is not the node object that was worked on.",
                 reason="node_replaced",
                 context=cluster.target.context,
                 found=node.uid,
-                expected=proved,
-                next_step="onboard the node again",
+                expected=worked_on,
+                next_step="run again for this node, with an inventory that is read anew",
             )
         todo = plan(node, wish, marks, now())
         first = first or todo
@@ -135,11 +172,13 @@ def _settle(
             return first
         try:
             version = node.version
-            if todo.patch:
-                version = cluster.patch_node(wish.name, todo.patch)["metadata"]["resourceVersion"]
+            # First, for it takes a right of its own: without that nothing is written.
             if todo.status_patch:
                 pinned = {**todo.status_patch, "metadata": {"resourceVersion": version}}
-                cluster.patch_node_status(wish.name, pinned)
+                version = cluster.patch_node_status(wish.name, pinned)["metadata"]["resourceVersion"]
+            if todo.patch:
+                metadata = {**todo.patch["metadata"], "resourceVersion": version}
+                cluster.patch_node(wish.name, {**todo.patch, "metadata": metadata})
             return first
         except Conflict:
             if attempt == CONFLICTS:

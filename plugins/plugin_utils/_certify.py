@@ -9,7 +9,7 @@ Labels, annotations and taints of others are carried over untouched, or not name
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
     ANNOTATION,
@@ -35,8 +35,14 @@ _MESSAGES = {
 }
 
 
+# A node, and the context that it is in: None for the current one, or the pod's own.
+Key = tuple[Optional[str], str]
+
+
 class Wish(NamedTuple):
-    """What one node shall say. uid: only if it is still that node object."""
+    """What one node shall say. uid: only if it is still that node object. outdated: the time of a proof that no
+    longer counts, and is not kept for being recent.
+    """
 
     name: str
     state: str
@@ -45,6 +51,11 @@ class Wish(NamedTuple):
     registries: dict[str, list[str]] | None = None
     runtime: str | None = None
     time: datetime | None = None
+    outdated: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.context, self.name
 
 
 class Marks(NamedTuple):
@@ -143,6 +154,7 @@ def _annotation(node: Observed, wish: Wish, marks: Marks, now: datetime) -> str:
     same = proof._replace(time=old.time).to_text() == current
     # Writing the time at every run would be a patch for every node of the fleet, every time.
     fresh = proof.time - old.time < marks.refresh and old.time <= now + CLOCKS
+    fresh = fresh and format_time(old.time) != wish.outdated
     return str(current) if same and fresh else proof.to_text()
 
 

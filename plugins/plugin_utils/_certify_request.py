@@ -16,11 +16,12 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._names import par
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import parse_pin
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import FILES, TRUST
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certification import Report
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import Marks, Wish
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._certify import Key, Marks, Wish
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kubeconfig import IN_CLUSTER
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._standing import (
     CERTIFIED,
     CLOCKS,
+    STALE,
     UNCERTIFIED,
     format_time,
     parse_time,
@@ -62,7 +63,16 @@ def wishes_from(options: dict[str, Any], now: datetime) -> dict[str | None, list
             registries = _registries(name, item.get("registries") or options["registries"])
         time = _time(name, item.get("proved_at"), now)
         wishes.setdefault(context, []).append(
-            Wish(name, state, context, item.get("uid"), registries, item.get("runtime"), time)
+            Wish(
+                name,
+                state,
+                context,
+                item.get("uid"),
+                registries,
+                item.get("runtime"),
+                time,
+                item.get("outdated"),
+            )
         )
     return wishes
 
@@ -72,9 +82,10 @@ def items_from_hosts(
 ) -> list[dict[str, Any]]:
     """The nodes behind hosts, as the inventory plugin described them and the role left its outcome.
 
-    Only a pull that was refused for its trust takes a certificate away, and drift that a run has seen and could not
-    correct. When the registry is down, or the run stopped for another reason, nothing is known about a node's
-    trust and it keeps what it has. Another state than certified is not judged: it is for all hosts.
+    Only a pull from every registry certifies. Only a pull that was refused for its trust takes a certificate away,
+    and drift that a run has seen and could not correct. When the registry is down, or the run stopped for another
+    reason, nothing is known about a node's trust and it keeps what it has. Another state than certified is not
+    judged: it is for all hosts.
     """
     items: list[dict[str, Any]] = []
     for host in hosts:
@@ -87,12 +98,14 @@ def items_from_hosts(
             item["context"] = None
         if state != CERTIFIED:
             items.append({**item, "state": state, "why": "its trust is removed"})
-        elif result.get("ok") and result.get("proof") == "proven":
+        elif _is_proved(result):
+            if _not_pulled(result):
+                continue
             registries = [
                 {"host": registry["registry"], "fingerprints": list(registry["expected_fingerprints"])}
                 for registry in result.get("registries") or []
             ]
-            items.append({**item, "state": CERTIFIED, "registries": registries})
+            items.append({**item, "state": CERTIFIED, "registries": registries, "outdated": _outdated(node)})
         elif any(pull.get("reason") in TRUST | FILES for pull in result.get("pulls") or []):
             items.append({**item, "state": UNCERTIFIED, "why": "its pull was refused"})
         elif result.get("drifted"):
@@ -100,9 +113,49 @@ def items_from_hosts(
     return items
 
 
-def limit_losses(items: list[dict[str, Any]], nodes: int, at_most: int) -> None:
+def _is_proved(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("ok")) and result.get("proof") == "proven"
+
+
+def _not_pulled(result: Mapping[str, Any]) -> list[str]:
+    """The registries of an outcome of which no pull tells anything."""
+    pulled = {pull.get("registry") for pull in result.get("pulls") or [] if pull.get("ok")}
+    return [one["registry"] for one in result.get("registries") or [] if one["registry"] not in pulled]
+
+
+def _outdated(node: Mapping[str, Any]) -> str | None:
+    """The time of the proof on the node, if that did not count any more when the inventory was read."""
+    standing = node.get("certification") or {}
+    return standing.get("time") if standing.get("state") == STALE else None
+
+
+def check_one_way(hosts: Iterable[str], hostvars: Mapping[str, Any], in_cluster: bool) -> None:
+    """A node of a context must not be looked for in the cluster of the pod, nor the other way round."""
+    wrong = [
+        host
+        for host in hosts
+        if (node := hostvars[host].get("cluster_node")) and (node["cluster"] == IN_CLUSTER) != in_cluster
+    ]
+    if wrong:
+        raise InvalidRequest(
+            "These nodes are not in the clusters that this task can reach.",
+            reason="mixed_clusters",
+            found=f"in_cluster is {str(in_cluster).lower()}, and from "
+            f"{'contexts of a kubeconfig' if in_cluster else 'the service account of a pod'}: {', '.join(wrong[:10])}",
+            expected="nodes from contexts alone, or from the service account alone",
+            next_step="make two runs of it, each with one kind of inventory",
+        )
+
+
+def limit_losses(
+    items: list[dict[str, Any]], hosts: Iterable[str], hostvars: Mapping[str, Any], marks: Marks, at_most: int
+) -> None:
     """Refuse to take away so many certificates at once that the registry must be at fault."""
-    lost = [item["name"] for item in items if item["state"] == UNCERTIFIED]
+    known = [node for host in hosts if (node := hostvars[host].get("cluster_node"))]
+    able = {_key_of(node) for node in known if _has_something_to_lose(node, marks)}
+    losing = [item for item in items if item["state"] == UNCERTIFIED]
+    lost = [item["name"] for item in losing if (item["context"], item["name"]) in able]
+    nodes = len(known)
     if len(lost) > 1 and len(lost) * 100 > at_most * nodes:
         raise InvalidRequest(
             "So many nodes lost their proof in one run that the registry is more likely at fault than they.",
@@ -111,6 +164,19 @@ def limit_losses(items: list[dict[str, Any]], nodes: int, at_most: int) -> None:
             expected=f"at most {at_most} percent",
             next_step="look at the certificate that the registry serves; raise uncertify_at_most if it is right",
         )
+
+
+def _key_of(node: Mapping[str, Any]) -> Key:
+    return None if node["cluster"] == IN_CLUSTER else node["cluster"], node["name"]
+
+
+def _has_something_to_lose(node: Mapping[str, Any], marks: Marks) -> bool:
+    """Whether a node that becomes uncertified would say something else than it did to the inventory."""
+    tainted = any(item.get("key") == marks.taint for item in node.get("taints") or [])
+    state = (node.get("certification") or {}).get("state")
+    return (
+        state != UNCERTIFIED or marks.label in (node.get("labels") or {}) or bool(marks.taint and not tainted)
+    )
 
 
 def said_of_hosts(
@@ -128,22 +194,30 @@ def said_of_hosts(
         if not node:
             said[host] = _said(None, "no node of a cluster, as far as the inventory knows")
             continue
-        context = None if node["cluster"] == IN_CLUSTER else node["cluster"]
-        item = wished.get((context, node["name"]), {})
-        state = item.get("state")
+        key = _key_of(node)
+        item = wished.get(key)
         before = node.get("certification", {}).get("state") == CERTIFIED
-        failure = next((one["msg"] for one in report.failed if one["name"] == node["name"]), problem)
-        if state is None:
-            said[host] = _said(before, "as before: this run neither proved nor disproved its trust")
-        elif failure:
-            said[host] = _said(before, failure, failed=True)
-        elif node["name"] in report.missing:
+        if item is None:
+            said[host] = _said(
+                before, f"as before: {_why_as_before(hostvars[host].get('harbor_ca_result') or {})}"
+            )
+        elif key in report.missing:
             said[host] = _said(False, "no longer in the cluster")
-        elif state == CERTIFIED:
+        elif key not in report.settled:
+            why = report.failed[key]["msg"] if key in report.failed else problem
+            said[host] = _said(before, why, failed=True)
+        elif item["state"] == CERTIFIED:
             said[host] = _said(True, "proved by a pull")
         else:
             said[host] = _said(False, item["why"])
     return said
+
+
+def _why_as_before(result: Mapping[str, Any]) -> str:
+    unseen = ", ".join(_not_pulled(result)) if _is_proved(result) else ""
+    if unseen:
+        return f"nothing was pulled from {unseen}, for there is no proof_image for it"
+    return "this run neither proved nor disproved its trust"
 
 
 def _said(certified: bool | None, why: str, failed: bool = False) -> dict[str, Any]:

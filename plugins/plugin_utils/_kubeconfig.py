@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import sys
 from typing import Any, NamedTuple
 
 import yaml
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import kind_of
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._kube_errors import (
     CredentialError,
     KubeconfigError,
@@ -48,6 +50,10 @@ class Entry(NamedTuple):
     server: str
 
 
+# As in meta/ee-requirements.txt.
+_OLDEST = 31
+
+
 def library() -> Any:
     """The kubernetes package; imported here, and only when a cluster is really asked."""
     try:
@@ -61,6 +67,16 @@ def library() -> Any:
             expected="the Python package kubernetes",
             next_step=f"{sys.executable} -m pip install kubernetes",
         ) from exc
+    version = str(getattr(kubernetes, "__version__", ""))
+    major = version.partition(".")[0]
+    if major.isdigit() and int(major) < _OLDEST:
+        raise LibraryMissing(
+            "The kubernetes client library is too old.",
+            reason="library_too_old",
+            found=f"{sys.executable}: kubernetes {version}",
+            expected=f"the Python package kubernetes, {_OLDEST} or later",
+            next_step=f"{sys.executable} -m pip install 'kubernetes>={_OLDEST}'",
+        )
     return kubernetes
 
 
@@ -99,7 +115,68 @@ def _read(path: str) -> dict[str, Any]:
             expected="contexts, clusters and users",
             next_step="point the option kubeconfig at the right file, or fetch it anew from the cluster",
         )
+    wrong = _misshapen(data)
+    if wrong:
+        raise KubeconfigError(
+            f"The kubeconfig {path} is broken.",
+            reason="kubeconfig_broken",
+            path=path,
+            found=wrong,
+            next_step="correct that, or fetch it anew from the cluster",
+        )
     return data
+
+
+# What is read of each entry, by the library or here, and what it has to be.
+_FIELDS: dict[str, dict[str, type]] = {
+    "contexts": {"cluster": str, "user": str},
+    "clusters": {"server": str},
+    "users": {"exec": dict},
+}
+_PLUGIN: dict[str, type] = {"command": str, "args": list, "env": list, "installHint": str}
+
+
+def _misshapen(data: dict[str, Any]) -> str:
+    """The first thing that has another form than kubectl accepts. No values: these may be secrets."""
+    if not isinstance(data.get("current-context") or "", str):
+        return "current-context is no text; put it in quotes"
+    for section, fields in _FIELDS.items():
+        items = data.get(section) or []
+        if not isinstance(items, list):
+            return f"{section} is no list"
+        for place, item in enumerate(items):
+            where, inner = f"entry {place + 1} of {section}", section.removesuffix("s")
+            if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+                return f"{where} has no name that is a text; put a number in quotes"
+            where = f"{inner} {item['name']!r}"
+            wrong = _misshapen_map(item.get(inner), fields, where)
+            wrong = wrong or _misshapen_plugin((item.get(inner) or {}).get("exec"), where)
+            if wrong:
+                return wrong
+    return ""
+
+
+def _misshapen_map(value: Any, fields: dict[str, type], where: str) -> str:
+    if value is not None and not isinstance(value, dict):
+        return f"{where} is {kind_of(value)}, not {kind_of({})}"
+    for field, kind in fields.items():
+        found = (value or {}).get(field)
+        if found is not None and not isinstance(found, kind):
+            return f"{field} of {where} is {kind_of(found)}, not {kind_of(kind())}"
+    return ""
+
+
+def _misshapen_plugin(plugin: Any, where: str) -> str:
+    if plugin is None:
+        return ""
+    wrong = _misshapen_map(plugin, _PLUGIN, f"exec of {where}")
+    if wrong:
+        return wrong
+    for item in plugin.get("env") or []:
+        wrong = _misshapen_map(item, {"name": str, "value": str}, f"env in exec of {where}")
+        if wrong or not item or not item.get("name"):
+            return wrong or f"env in exec of {where} has an entry without a name"
+    return ""
 
 
 def _named(data: dict[str, Any], section: str, name: str | None) -> Any:
@@ -182,6 +259,30 @@ def look_up(given: str | None, context: str | None) -> Entry:
     )
 
 
+def server_of(access: Access) -> tuple[str, str] | None:
+    """Where a request would go, by what the files say now; None if that is not to be had. Asks nobody."""
+    if access.in_cluster:
+        return IN_CLUSTER, os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    try:
+        entry = look_up(access.kubeconfig, access.context)
+    except KubeconfigError:
+        return None
+    return entry.context, entry.server
+
+
+def own_pod() -> str | None:
+    """The pod that we run in, as namespace/host name; None outside of one.
+
+    A pod's host name is its own name, cut to what a host name may have, unless it shares its node's network.
+    """
+    token = library().config.incluster_config.SERVICE_TOKEN_FILENAME
+    try:
+        with open(os.path.join(os.path.dirname(token), "namespace"), encoding="utf-8") as handle:
+            return f"{handle.read().strip()}/{socket.gethostname()}"
+    except OSError:
+        return None
+
+
 def _check_plugin(entry: Entry) -> None:
     command = str((entry.plugin or {}).get("command") or "")
     env = {item.get("name"): item.get("value") for item in (entry.plugin or {}).get("env") or []}
@@ -212,6 +313,14 @@ class _Heard(logging.Handler):
 def client_for(access: Access) -> tuple[Any, Target]:
     """A client of the official library, and where it goes. Asks nothing of the cluster yet."""
     library_ = library()
+    if not access.timeout > 0:
+        raise KubeconfigError(
+            "No request can be answered in no time.",
+            reason="invalid_timeout",
+            found=f"request_timeout is {access.timeout:g}",
+            expected="more than 0 seconds",
+            next_step="leave it out for 30 seconds",
+        )
     configuration = library_.client.Configuration()
     configuration.retries = False  # we count the retries ourselves
     if access.in_cluster:

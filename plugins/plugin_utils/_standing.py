@@ -13,6 +13,9 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
+
 CERTIFIED, UNCERTIFIED, STALE = "certified", "uncertified", "stale"
 
 LABEL = "harbor-certified"
@@ -83,12 +86,21 @@ def read_proof(text: str) -> Proof:
     registries, runtime, time = data.get("registries"), data.get("runtime"), data.get("time")
     if not isinstance(registries, dict) or not isinstance(runtime, str) or not isinstance(time, str):
         raise ValueError("fields are missing")
-    for pins in registries.values():
+    for name, pins in registries.items():
+        _check_name(name)
         if not isinstance(pins, list) or not all(
             isinstance(pin, str) and _FINGERPRINT.fullmatch(pin) for pin in pins
         ):
             raise ValueError("a fingerprint is malformed")
     return Proof(registries, parse_time(time), runtime)
+
+
+def _check_name(name: str) -> None:
+    # It becomes a key of a host variable. ansible-core before 2.19 knows of values only that they are no templates.
+    try:
+        parse_registry(name)
+    except TrustError:
+        raise ValueError("a registry is malformed") from None
 
 
 def judge(label: str | None, annotation: str | None, runtime: str, policy: Policy, now: datetime) -> Verdict:

@@ -95,7 +95,7 @@ def test_a_refused_pull_takes_the_certificate_and_the_next_proof_brings_it_back(
     assert set(outcome) == {"node2", "node4"}
 
     hosts.restore()
-    code, said, outcome = cluster.onboard("--limit", "uncertified:stale", harbor_ca_serial=2)
+    code, said, outcome = cluster.onboard(harbor_ca_nodes="uncertified:stale", harbor_ca_serial=2)
     assert cluster.marks("node4")[::2] == ("true", []), said
     assert outcome["node4"]["ok"] is True
     # A node that cannot be reached counts as one that failed: the rollout ends with its batch.

@@ -166,7 +166,11 @@ def evict(store: Store, namespace: str, name: str, body: dict[str, Any]) -> dict
                 ),
                 namespace,
             )
-        store.delete("pods", name, namespace)
+        if store.graceful:
+            stamp = {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": 30}
+            store.edit("pods", name, lambda item: item["metadata"].update(stamp), namespace)
+        else:
+            store.delete("pods", name, namespace)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 

@@ -54,6 +54,8 @@ class Request(NamedTuple):
     user: str
     status: int
     body: Any
+    # What it takes to be allowed, such as "patch nodes/status"; empty if it did not get as far as that.
+    verb: str = ""
 
 
 class Fault:
@@ -261,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = unquote(url.path), dict(parse_qsl(url.query, keep_blank_values=True))
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         content_type = (self.headers.get("Content-Type") or "").partition(";")[0].strip()
-        name, body = "", None
+        name, body, verb = "", None, ""
         try:
             fault = self._fault(path)
             if fault and fault.cut:
@@ -275,6 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
             route, found = self._find(path)
             if unknown := set(query) - route.parameters:
                 raise bad_request(f"the lab does not know the parameter {min(unknown)!r} of {path}")
+            verb = f"{route.verb} {route.resource}"
             user.require(route.verb, route.group, route.resource, found.get("name") or "")
             if raw:
                 body = self._body(route, raw, content_type)
@@ -284,7 +287,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers: dict[str, str] = {}
         except StatusError as exc:
             status, answer, headers = exc.code, json.dumps(exc.body()).encode(), exc.headers
-        self.server.api.requests.append(Request(self.command, path, query, content_type, name, status, body))
+        self.server.api.requests.append(
+            Request(self.command, path, query, content_type, name, status, body, verb)
+        )
         self._send(status, answer, headers)
 
     def _fault(self, path: str) -> Fault | None:

@@ -47,6 +47,8 @@ class Store:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._version = 1000
+        # Whether an evicted pod takes its time: it is terminating then, until somebody deletes it.
+        self.graceful = False
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {name: {} for name in RESOURCES.values()}
         self._lists: dict[int, dict[str, list[Stored]]] = {}
 

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, User, make_node
+from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
 from ansible_collections.nodetrust.harbor.tests.lab.kube.access import rules_from_manifest
 from tests.unit.playbooks.play import play
 
@@ -19,11 +21,13 @@ PIN = "SHA256:" + ":".join(["AB"] * 32)
 LABEL = "node-restriction.kubernetes.io/harbor-certified"
 TAINT = "example.com/unproven"
 PROOF = "nodetrust.harbor/proof"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 OURS = {"key": TAINT, "effect": "NoSchedule"}
 GOOD = {
     "ok": True,
     "proof": "proven",
     "registries": [{"registry": "h.example.com", "expected_fingerprints": [PIN]}],
+    "pulls": [{"registry": "h.example.com", "ok": True, "reason": "pulled"}],
 }
 BAD = {"ok": False, "proof": "failed", "pulls": [{"reason": "unknown_authority"}]}
 
@@ -43,10 +47,10 @@ PLAY = """
 """
 
 
-def run(directory: Path, source: dict[str, Any], **variables: Any) -> tuple[int, str]:
+def run(directory: Path, source: dict[str, Any], text: str = PLAY, **variables: Any) -> tuple[int, str]:
     source = {"plugin": "nodetrust.harbor.cluster_nodes", **source}
     (directory / "fleet.yml").write_text(json.dumps(source))
-    (directory / "play.yml").write_text(PLAY.replace("TASKS", str(ROOT / "playbooks" / "tasks")))
+    (directory / "play.yml").write_text(text.replace("TASKS", str(ROOT / "playbooks" / "tasks")))
     return play(directory, "play.yml", variables, PYTHONPATH=str(directory))
 
 
@@ -86,6 +90,98 @@ def test_nodes_of_one_name_in_two_clusters_are_marked_each_in_its_own(tmp_path: 
             assert (PROOF in annotations) is certified
         proof = json.loads(eu.store.get("nodes", "worker")["metadata"]["annotations"][PROOF])
         assert proof["runtime"] == "containerd://2.1.1"
+
+
+def test_marks_and_validity_are_those_of_the_variables(tmp_path: Path) -> None:
+    with KubeApi() as api:
+        api.store.add(make_node("w1"))
+        kubeconfig = str(api.write_kubeconfig(tmp_path / "kubeconfig"))
+        given = {"harbor_ca_kubeconfig": kubeconfig, "harbor_ca_annotation": "example.com/proof"}
+
+        def proved(hours: int) -> str:
+            code, said = run(
+                tmp_path,
+                {
+                    "kubeconfig": "kubeconfig",
+                    "proof_annotation": "example.com/proof",
+                    "proof_validity_hours": hours,
+                },
+                outcomes={"w1": GOOD},
+                harbor_ca_proof_validity_hours=hours,
+                **given,
+            )
+            assert code == 0, said
+            assert "w1 is True" in said, said
+            text: str = api.store.get("nodes", "w1")["metadata"]["annotations"]["example.com/proof"]
+            return text
+
+        old = json.loads(proved(24)) | {
+            "time": (datetime.now(timezone.utc) - timedelta(hours=20)).strftime(TIME)
+        }
+        text = json.dumps(old, separators=(",", ":"), sort_keys=True)
+        api.store.edit(
+            "nodes", "w1", lambda node: node["metadata"]["annotations"].update({"example.com/proof": text})
+        )
+        assert proved(48) == text, "young enough"
+        assert proved(24) != text
+
+
+CORRECT = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.set_fact:
+        __harbor_ca_audit: {in_effect: false}
+    - ansible.builtin.include_tasks: {file: TASKS/clusters.yml, apply: {ignore_errors: true}}
+    - ansible.builtin.import_tasks: TASKS/correct.yml
+    - ansible.builtin.debug:
+        msg: "{{ inventory_hostname }} ends with {{ harbor_ca_result.msg }}"
+"""
+
+
+def test_what_a_cluster_does_not_allow_is_told_of_each_node_before_one_is_touched(tmp_path: Path) -> None:
+    with KubeApi() as api:
+        api.users = [User("runner", (Rule(("get", "list"), ("nodes",)),), token="runner")]
+        api.store.add(make_node("a"), make_node("b"))
+        kubeconfig = str(api.write_kubeconfig(tmp_path / "kubeconfig", user="runner"))
+        source = {"kubeconfig": "kubeconfig", "compose": {"ansible_ssh_executable": "'/bin/false'"}}
+        code, said = run(tmp_path, source, CORRECT, harbor_ca_kubeconfig=kubeconfig)
+        assert code == 0, said
+        for name in ("a", "b"):
+            assert f"{name} ends with {name}: not touched. Not allowed what certification needs" in said, said
+        assert "UNREACHABLE" not in said
+    steps = yaml.safe_load((ROOT / "playbooks" / "correct_drift.yml").read_text())
+    (worker,) = [play for play in steps if play["name"] == "Correct what drifted"]
+    include = worker["tasks"][0]["ansible.builtin.include_tasks"]
+    assert include == {"file": "tasks/clusters.yml", "apply": {"ignore_errors": True}}
+
+
+def test_a_run_over_contexts_and_a_pods_cluster_is_refused(tmp_path: Path) -> None:
+    with KubeApi() as api:
+        api.store.add(make_node("a"), make_node("b"))
+        kubeconfig = str(api.write_kubeconfig(tmp_path / "kubeconfig"))
+        # As if another inventory file had it from the pod's service account.
+        compose = {
+            "cluster_node": "cluster_node | combine({'cluster': 'in-cluster' if cluster_node.name == 'b' else 'lab'})"
+        }
+        code, said = run(
+            tmp_path,
+            {"kubeconfig": "kubeconfig", "compose": compose},
+            outcomes={"a": GOOD, "b": GOOD},
+            harbor_ca_kubeconfig=kubeconfig,
+        )
+        assert code == 2, said
+        assert "from the contexts lab" in said and "make two runs" in said, said
+        assert api.count("PATCH", ".*") == 0
+
+
+@pytest.mark.parametrize("playbook", ["correct_drift", "rotate_ca"])
+def test_every_play_that_works_in_batches_measures_losses_against_the_whole_fleet(playbook: str) -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text())
+    workers = [play for play in plays if "serial" in play]
+    assert workers
+    for worker in workers:
+        assert "harbor_ca_nodes | default('all')" in worker["vars"]["__harbor_ca_members"], worker["name"]
 
 
 # Where the client looks for a pod's files; a test may not write to /var/run.

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _standing
 from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, Rule, User, make_node
 from tests.lab import pki
 from tests.unit.playbooks.play import play
@@ -190,3 +192,58 @@ def test_a_node_that_is_lost_on_the_way_is_told_and_stops_the_rollout(lab: Lab) 
     assert (outcome["nodes"]["b"]["ok"], outcome["nodes"]["b"]["reason"]) == (False, "node_lost")
     assert "Next step: " in outcome["nodes"]["b"]["msg"]
     assert outcome["without_outcome"] == ["c"]
+
+
+WORK_LIST = "uncertified:stale"
+PIN = "SHA256:" + ":".join(["AB"] * 32)
+
+
+def certify(lab: Lab, *names: str) -> None:
+    proof = _standing.Proof(
+        {"harbor.invalid": [PIN]}, datetime.now(timezone.utc), "containerd://2.1.9"
+    ).to_text()
+    for name in names:
+        lab.api.store.edit(
+            "nodes",
+            name,
+            lambda node: node["metadata"].update(
+                labels={"harbor-certified": "true"}, annotations={"nodetrust.harbor/proof": proof}
+            ),
+        )
+
+
+def test_a_work_list_that_is_done_is_a_success_that_touches_nobody(lab: Lab) -> None:
+    certify(lab, "a", "b", "c")
+    code, said, outcome = lab.run(harbor_ca_nodes=WORK_LIST)
+    assert code == 0, said
+    assert "nothing to do: all 3 nodes" in said
+    assert (outcome["ok"], outcome["nodes"], outcome["without_outcome"]) == (True, {}, [])
+    assert lab.asked() == []
+
+
+def test_a_work_list_names_who_is_left(lab: Lab) -> None:
+    certify(lab, "a", "b")
+    code, said, outcome = lab.run(harbor_ca_nodes=WORK_LIST)
+    assert code == 2, said
+    assert (outcome["ok"], set(outcome["nodes"])) == (False, {"c"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "pattern"),
+    [
+        (lambda lab: lab.api.stop(), WORK_LIST),
+        (lambda lab: [lab.api.store.delete("nodes", name) for name in "abc"], WORK_LIST),
+        (lambda lab: certify(lab, "a", "b", "c"), "uncertfied:stale"),
+        (lambda lab: certify(lab, "a", "b", "c"), "no_such_group"),
+    ],
+    ids=["no answer", "empty cluster", "misspelt", "another group"],
+)
+def test_nobody_is_no_success_where_it_may_be_a_mistake(
+    lab: Lab, spoil: Callable[[Lab], Any], pattern: str
+) -> None:
+    spoil(lab)
+    (lab.directory / "static.yml").write_text("all: {hosts: {elsewhere: {}}}\n")
+    code, said, outcome = lab.run("-i", "static.yml", harbor_ca_nodes=pattern)
+    assert code == 2, said
+    assert "No node is selected" in said
+    assert outcome["ok"] is False

@@ -18,7 +18,16 @@ PLAYBOOKS = ROOT / "playbooks"
 PLAYBOOK_VARIABLES = {
     f"harbor_ca_{name}"
     for name in (
-        *("nodes", "serial", "result_file", "label", "taint", "condition"),
+        *(
+            "nodes",
+            "serial",
+            "result_file",
+            "label",
+            "taint",
+            "condition",
+            "annotation",
+            "proof_validity_hours",
+        ),
         *("report_file", "report_html", "metrics_file", "warning_days", "error_days", "run_id"),
         *(
             "fail_on",

@@ -197,9 +197,19 @@ def test_a_busy_server_is_waited_for(lab: Lab) -> None:
 def test_a_server_that_stays_busy_is_a_failure_that_tells_what_was_done(lab: Lab) -> None:
     lab.api.store.add(make_node("a"), make_node("b"))
     lab.api.fail("PATCH", f"{NODES}/b", status=429, times=None)
-    result = lab.certify("a", "b")
+    lab.api.store.add(make_node("c"))
+    result = lab.certify("a", "b", "c")
     assert (result["failed"], result["reason"], result["changed"]) == (True, "throttled", True)
-    assert [item["name"] for item in result["changes"]] == ["a"]
+    assert [item["name"] for item in result["changes"]] == ["a", "c"]
+    assert [(item["name"], item["context"]) for item in result["failures"]] == [("b", "lab")]
+
+
+def test_a_server_that_is_busy_for_all_is_left_alone_soon(lab: Lab) -> None:
+    lab.api.store.add(*(make_node(name) for name in "abcdef"))
+    lab.api.fail("PATCH", f"{NODES}/.*", status=429, times=None)
+    result = lab.certify(*"abcdef")
+    assert [item["name"] for item in result["failures"]] == list("abcdef")
+    assert lab.api.count("PATCH", ".*") == 15, "five attempts for each of three nodes"
 
 
 def test_the_missing_verb_is_named(lab: Lab) -> None:
@@ -228,6 +238,13 @@ def test_condition(lab: Lab) -> None:
     assert not lab.certify("a", **options)["changed"]
     lab.certify("a", state="uncertified", **options)
     assert status() == ["False"]
+    lab.run_as("certification")
+    before = lab.node("a")
+    refused = lab.certify("a", **options)
+    assert (refused["failed"], refused["changed"]) == (True, False)
+    assert "missing: patch nodes/status" in refused["msg"]
+    assert lab.node("a") == before, "told as unchanged"
+    lab.run_as("certification", "condition")
     lab.certify("a", state="absent", **options)
     assert status() == []
     assert len(lab.node("a")["status"]["conditions"]) == 4
@@ -246,6 +263,79 @@ def test_two_clusters_in_one_call(lab: Lab) -> None:
         assert other.store.get("nodes", "a")["metadata"]["labels"]["harbor-certified"] == "true"
 
 
+class TestTwoClusters:
+    """What goes wrong in one cluster is told of its nodes, and of no others."""
+
+    @pytest.fixture
+    def other(self, lab: Lab) -> Iterator[KubeApi]:
+        with KubeApi() as other:
+            mine, theirs = json.loads(lab.kubeconfig.read_text()), other.kubeconfig("two")
+            for section in ("clusters", "users", "contexts"):
+                mine[section] += theirs[section]
+            lab.kubeconfig.write_text(json.dumps(mine))
+            yield other
+
+    def run(self, lab: Lab, *places: tuple[str, str]) -> dict[str, Any]:
+        hostvars = {f"{name}.{cluster}": outcome(name) for name, cluster in places}
+        for host, known in hostvars.items():
+            known["cluster_node"] |= {"cluster": host.partition(".")[2], "uid": None}
+        return run_action(
+            node_certification, hostvars=hostvars, kubeconfig=str(lab.kubeconfig), hosts=list(hostvars)
+        )
+
+    def test_one_that_is_dead_does_not_hold_up_the_other(self, lab: Lab, other: KubeApi) -> None:
+        other.store.add(make_node("a"), make_node("b"))
+        lab.api.stop()
+        result = self.run(lab, ("a", "lab"), ("b", "lab"), ("a", "two"), ("b", "two"))
+        assert [(item["name"], item["context"]) for item in result["changes"]] == [("a", "two"), ("b", "two")]
+        assert [(item["name"], item["context"]) for item in result["failures"]] == [
+            ("a", "lab"),
+            ("b", "lab"),
+        ]
+        assert (result["failed"], result["reason"]) == (True, "unreachable")
+        told = {host: (said["certified"], said["failed"]) for host, said in result["hosts"].items()}
+        assert told == {
+            "a.lab": (False, True),
+            "b.lab": (False, True),
+            "a.two": (True, False),
+            "b.two": (True, False),
+        }
+
+    def test_a_failure_of_one_node_does_not_hide_a_dead_cluster(self, lab: Lab, other: KubeApi) -> None:
+        lab.api.store.add(make_node("a"), make_node("b"))
+        lab.api.fail("PATCH", f"{NODES}/a", status=422, times=None)
+        other.stop()
+        result = self.run(lab, ("a", "lab"), ("b", "lab"), ("c", "two"))
+        told = {host: (said["certified"], said["failed"]) for host, said in result["hosts"].items()}
+        # c was certified before, and was not patched.
+        assert told == {"a.lab": (False, True), "b.lab": (True, False), "c.two": (True, True)}
+        assert "cannot reach" in result["hosts"]["c.two"]["why"]
+
+    def test_nodes_of_one_name_are_not_taken_for_each_other(self, lab: Lab, other: KubeApi) -> None:
+        lab.api.store.add(make_node("a"), make_node("b"))
+        other.store.add(make_node("a"))
+        lab.api.fail("PATCH", f"{NODES}/a", status=422, times=None)
+        result = self.run(lab, ("a", "lab"), ("b", "lab"), ("a", "two"), ("b", "two"))
+        told = {host: (said["certified"], said["failed"]) for host, said in result["hosts"].items()}
+        assert told == {
+            "a.lab": (False, True),
+            "b.lab": (True, False),
+            "a.two": (True, False),
+            "b.two": (False, False),
+        }
+        assert result["hosts"]["b.two"]["why"] == "no longer in the cluster"
+        assert result["missing"] == ["b"] and "b of two" in result["warnings"][0]
+
+
+def test_a_webhook_that_refuses_one_node_is_a_failure_of_that_node(lab: Lab) -> None:
+    lab.api.store.add(make_node("a"), make_node("b"))
+    lab.api.fail("PATCH", f"{NODES}/a", status=403, times=None)
+    result = lab.certify("a", "b")
+    assert [(item["name"], item["reason"]) for item in result["failures"]] == [("a", "forbidden")]
+    assert "missing: nothing by its own word" in result["msg"]
+    assert lab.label("b") == "true"
+
+
 def test_a_label_that_nodes_cannot_set_on_themselves(lab: Lab) -> None:
     lab.api.store.add(make_node("a"))
     label = "node-restriction.kubernetes.io/harbor-certified"
@@ -260,13 +350,22 @@ def test_names_that_the_server_refuses_are_failures_of_that_node(lab: Lab) -> No
     assert "metadata.labels" in result["msg"]
 
 
+PULLED = [{"registry": "harbor.example.com", "ok": True, "reason": "pulled"}]
+
+
 def outcome(name: str, **result: Any) -> dict[str, Any]:
     registries = [{"registry": "harbor.example.com", "expected_fingerprints": [PIN]}]
     uid = make_node(name)["metadata"]["uid"]
     state = "uncertified" if name in ("a", "b") else "certified"
     return {
         "cluster_node": {"name": name, "cluster": "lab", "uid": uid, "certification": {"state": state}},
-        "harbor_ca_result": {"ok": True, "proof": "proven", "pulls": [], "registries": registries, **result},
+        "harbor_ca_result": {
+            "ok": True,
+            "proof": "proven",
+            "pulls": PULLED,
+            "registries": registries,
+            **result,
+        },
     }
 
 
@@ -330,7 +429,7 @@ class TestHosts:
         lab.api.stop()
         result = self.run(lab, hostvars)
         assert (result["failed"], result["reason"]) == (True, "unreachable")
-        assert result["hosts"]["a"]["failed"] and result["hosts"]["a"]["why"] == result["msg"]
+        assert result["hosts"]["a"]["failed"] and "cannot reach" in result["hosts"]["a"]["why"]
         assert not result["hosts"]["b"]["failed"], "there was nothing to say about it"
 
     def test_a_registry_that_is_wrong_does_not_taint_the_cluster(self, lab: Lab) -> None:
@@ -354,6 +453,80 @@ class TestHosts:
         assert "could not be corrected" in result["hosts"]["a"]["why"]
         assert (lab.label("a"), lab.taints("a")) == (None, ["nodetrust.harbor/unproven"])
         assert not result["hosts"]["b"]["failed"] and result["hosts"]["c"]["certified"]
+
+    def test_too_many_losses_hold_up_nobody_who_proved_its_trust(self, lab: Lab) -> None:
+        lab.api.store.add(*(make_node(name) for name in "abcd"))
+        hostvars = {"d": outcome("d"), **{name: refused(name, "expired") for name in "abc"}}
+        result = self.run(lab, hostvars)
+        assert (result["failed"], result["reason"]) == (True, "too_many_lost")
+        assert [(item["name"], item["state"]) for item in result["changes"]] == [("d", "certified")]
+        assert (result["hosts"]["d"]["certified"], result["hosts"]["d"]["failed"]) == (True, False)
+        assert result["hosts"]["a"]["failed"] and "3 of 4 nodes" in result["hosts"]["a"]["why"]
+
+    def test_who_has_nothing_to_lose_does_not_count_as_lost(self, lab: Lab) -> None:
+        lab.api.store.add(*(make_node(name, taints=[OURS]) for name in "ab"), make_node("c"), make_node("d"))
+        lab.certify("c", "d")
+        hostvars = {name: refused(name, "expired") for name in "abc"}
+        for name in "ab":
+            hostvars[name]["cluster_node"]["taints"] = [OURS]
+        hostvars["d"] = {"cluster_node": outcome("d")["cluster_node"]}
+        result = self.run(lab, hostvars)
+        assert not result.get("failed"), result
+        assert [(item["name"], item["state"]) for item in result["changes"]] == [("c", "uncertified")]
+
+    def test_a_registry_that_was_never_pulled_is_not_attested(self, lab: Lab) -> None:
+        lab.api.store.add(make_node("a"), make_node("c"))
+        lab.certify("c")
+        both = [
+            {"registry": name, "expected_fingerprints": [PIN]}
+            for name in ("harbor.example.com", "quay.example.com:5000")
+        ]
+        result = self.run(lab, {name: outcome(name, registries=both) for name in "ac"})
+        assert not result["changed"] and not result.get("failed")
+        assert (lab.label("a"), lab.label("c")) == (None, "true"), "they stay what they were"
+        for host, certified in (("a", False), ("c", True)):
+            said = result["hosts"][host]
+            assert (said["certified"], said["failed"]) == (certified, False)
+            assert "quay.example.com:5000" in said["why"] and "proof_image" in said["why"]
+            assert "harbor.example.com," not in said["why"]
+
+    def test_a_stale_proof_is_written_anew_however_young_it_is(self, lab: Lab) -> None:
+        lab.api.store.add(make_node("c"))
+        lab.certify("c")
+        annotation = lab.node("c")["metadata"]["annotations"]["nodetrust.harbor/proof"]
+        old = json.loads(annotation) | {"time": "2026-01-01T00:00:00Z"}
+        text = json.dumps(old, separators=(",", ":"), sort_keys=True)
+        lab.api.store.edit(
+            "nodes",
+            "c",
+            lambda node: node["metadata"]["annotations"].update({"nodetrust.harbor/proof": text}),
+        )
+        hostvars = {"c": outcome("c")}
+        hours = 24 * 365 * 100  # by the module's own measure it would be young enough
+        assert not self.run(lab, hostvars, proof_validity_hours=hours)["changed"]
+        hostvars["c"]["cluster_node"]["certification"] = {"state": "stale", "time": old["time"]}
+        result = self.run(lab, hostvars, proof_validity_hours=hours)
+        assert [item["changed"] for item in result["changes"]] == [["annotation"]]
+        # The inventory goes on calling it stale until the end of the run.
+        assert not self.run(lab, hostvars, proof_validity_hours=hours)["changed"]
+
+    def test_nodes_of_a_pods_cluster_are_not_looked_for_in_a_kubeconfig(self, lab: Lab) -> None:
+        lab.api.store.add(make_node("a"), make_node("b"))
+        hostvars = {name: outcome(name) for name in "ab"}
+        hostvars["b"]["cluster_node"]["cluster"] = "in-cluster"
+        result = self.run(lab, hostvars)
+        assert (result["failed"], result["reason"]) == (True, "mixed_clusters")
+        assert "from the service account of a pod: b" in result["msg"]
+        assert all(said["failed"] for said in result["hosts"].values())
+        assert lab.api.requests == []
+
+    @pytest.mark.parametrize("state", ["absent", "uncertified"])
+    def test_a_machine_made_anew_has_nothing_to_lose(self, lab: Lab, state: str) -> None:
+        lab.api.store.add(make_node("c", uid="new"))
+        lab.certify("c")
+        result = self.run(lab, {"c": outcome("c")}, state=state)
+        assert [item["reason"] for item in result["failures"]] == ["node_replaced"]
+        assert lab.label("c") == "true"
 
     def test_a_few_lost_nodes_are_measured_against_the_whole_fleet(self, lab: Lab) -> None:
         lab.api.store.add(*(make_node(name) for name in "abcde"))
@@ -389,6 +562,7 @@ PLAY = """
           ok: true
           proof: proven
           registries: [{registry: harbor.example.com, expected_fingerprints: ["PIN"]}]
+          pulls: [{registry: harbor.example.com, ok: true}]
     - nodetrust.harbor.node_certification:
         kubeconfig: "{{ inventory_dir }}/kubeconfig"
         hosts: "{{ ansible_play_batch }}"
@@ -411,6 +585,15 @@ def test_from_inventory_to_certificate_in_a_playbook(lab: Lab) -> None:
     # Nobody is left to be certified; an empty play is what --limit finds from now on.
     again = subprocess.run(command, cwd=lab.directory, capture_output=True, text=True, check=False)
     assert "no hosts matched" in again.stdout
+
+
+def test_a_certification_uses_every_right_that_it_asks_for(lab: Lab) -> None:
+    lab.api.store.add(*(make_node(f"n{number:02}") for number in range(11)))
+    lab.certify("n00", condition="HarborTrusted")
+    lab.certify(*(f"n{number:02}" for number in range(11)))
+    done = {item.verb for item in lab.api.requests}
+    needed = {str(right) for job in ("certification", "condition") for right in _access.NEEDED[job]}
+    assert done == needed
 
 
 @pytest.mark.parametrize("job", sorted(_access.NEEDED))
@@ -448,7 +631,6 @@ class TestAccess:
         assert result["clusters"][0]["missing"] == [
             "patch nodes",
             "create pods/eviction",
-            "list poddisruptionbudgets.policy",
         ]
         assert result["failed"]
         assert "create pods/eviction" in result["msg"]

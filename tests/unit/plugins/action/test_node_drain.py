@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.nodetrust.harbor.plugins.action import node_drain
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _access
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._drain import (
     CORDONED,
     Clock,
@@ -112,6 +114,53 @@ def test_drain_and_release(lab: Lab) -> None:
     assert lab.release()["changed"] is False
 
 
+def annotate(lab: Lab, mark: str | None, *, cordoned: bool, since: str | None = None) -> None:
+    def change(node: dict[str, Any]) -> None:
+        node["metadata"]["annotations"].update({CORDONED: mark} if mark else {})
+        node["spec"]["unschedulable"] = cordoned
+        taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+        if cordoned:
+            node["spec"]["taints"] = [{**taint, **({"timeAdded": since} if since else {})}]
+
+    lab.api.store.edit("nodes", "n", change)
+
+
+@pytest.mark.parametrize(
+    ("mark", "since", "ours"),
+    [
+        ("2026-11-23T05:00:00Z", "2026-11-23T05:00:02Z", True),
+        ("2026-11-23T05:00:00Z", "2026-11-23T04:58:00Z", True),  # clocks of two machines
+        ("2026-11-23T05:00:00Z", None, True),
+        ("true", "2026-11-23T05:00:02Z", True),
+        ("2026-11-23T05:00:00Z", "2026-11-23T05:20:00Z", False),
+    ],
+)
+def test_a_cordon_that_is_clearly_younger_than_ours_is_somebody_elses(
+    lab: Lab, mark: str, since: str | None, ours: bool
+) -> None:
+    annotate(lab, mark, cordoned=True, since=since)
+    assert lab.release() == {"changed": True, "uncordoned": ours}
+    assert lab.is_cordoned() is not ours
+    assert CORDONED not in lab.api.store.get("nodes", "n")["metadata"]["annotations"]
+    assert lab.release()["changed"] is False
+
+
+def test_the_mark_of_a_cordon_that_a_person_took_back_is_removed(lab: Lab) -> None:
+    annotate(lab, "2026-11-23T05:00:00Z", cordoned=False)
+    lab.set_ready("False")
+    assert lab.release() == {"changed": True, "uncordoned": False}
+    assert lab.time.time == 0, "there is nothing to wait for"
+    assert CORDONED not in lab.api.store.get("nodes", "n")["metadata"]["annotations"]
+    assert not lab.is_cordoned()
+
+
+def test_a_new_cordon_has_its_own_time(lab: Lab) -> None:
+    annotate(lab, "2026-01-01T00:00:00Z", cordoned=False)
+    lab.drain()
+    mark = lab.api.store.get("nodes", "n")["metadata"]["annotations"][CORDONED]
+    assert mark[:4].isdigit() and mark > "2026-01-01T00:00:00Z"
+
+
 def test_a_cordon_of_somebody_else_stays(lab: Lab) -> None:
     lab.api.store.edit("nodes", "n", lambda node: node["spec"].update(unschedulable=True))
     assert lab.drain()["cordoned"] is False
@@ -182,6 +231,98 @@ def test_the_next_pod_of_the_same_name_is_not_evicted(lab: Lab) -> None:
     lab.api.fail("POST", ".*/eviction", before=moved)
     lab.drain()
     assert lab.pods() == {"db-0"}
+
+
+def test_a_pod_that_lands_before_the_cordon_goes_too(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    lab.api.fail("PATCH", ".*/nodes/n", before=lambda: lab.api.store.add(make_pod("late", "n")))
+    assert lab.drain()["evicted"] == ["default/a", "default/late"]
+    assert lab.pods() == set()
+
+
+def test_a_bare_pod_that_shows_up_on_the_way_is_not_evicted(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n", labels={"app": "web"}), make_pdb("web", {"app": "web"}, allowed=0))
+    lab.time.events.append((5, lambda: lab.api.store.add(make_pod("bare", "n", owner=None))))
+    with pytest.raises(DrainFailed) as caught:
+        lab.drain()
+    assert (caught.value.reason, lab.is_cordoned()) == ("pods_not_evictable", False)
+    assert lab.pods() == {"a", "bare"}
+    assert "harbor_ca_evict_bare_pods" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [".*/eviction", "/api/v1/pods"])
+def test_a_lost_connection_is_no_answer_yet(lab: Lab, path: str) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    lab.api.fail("POST" if "eviction" in path else "GET", path, cut=True, times=None)
+    lab.time.events.append((20, lab.api.faults.clear))
+    assert lab.drain()["evicted"] == ["default/a"]
+    assert (lab.pods(), lab.time.time) == (set(), 20)
+
+
+def test_a_cluster_that_stays_away_is_why_a_drain_failed_and_the_cordon_is_told(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n", labels={"app": "web"}), make_pdb("web", {"app": "web"}, allowed=0))
+
+    def gone() -> None:
+        lab.api.fail("GET", ".*/nodes/n", status=403, times=None)
+        lab.api.fail("GET", "/api/v1/pods", cut=True, times=None)
+
+    lab.time.events.append((30, gone))
+    with pytest.raises(KubeError) as caught:
+        lab.drain()
+    assert (caught.value.reason, lab.time.time) == ("unreachable", 60)
+    assert "the node stays cordoned" in str(caught.value)
+    lab.api.faults.clear()
+    assert lab.is_cordoned()
+    assert lab.release()["uncordoned"] is True
+
+
+def test_a_pod_that_takes_its_time_is_waited_for_and_asked_once(lab: Lab) -> None:
+    lab.api.store.graceful = True
+    lab.api.store.add(make_pod("a", "n"))
+    lab.time.events.append((15, lambda: lab.api.store.delete("pods", "a", "default")))
+    assert lab.drain()["evicted"] == ["default/a"]
+    assert lab.time.time == 15
+    assert lab.api.count("POST", ".*/eviction") == 1
+    lab.api.store.add(make_pod("b", "n"))
+    with pytest.raises(DrainFailed, match="default/b: still terminating"):
+        lab.drain()
+
+
+def test_a_conflict_is_not_an_eviction(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    lab.api.fail("POST", ".*/eviction", status=409)
+    lab.drain()
+    assert lab.pods() == set()
+    assert lab.time.time == 5
+
+
+def test_a_drain_uses_every_right_that_it_asks_for(lab: Lab) -> None:
+    lab.api.store.add(make_pod("a", "n"))
+    lab.drain()
+    lab.release()
+    assert {item.verb for item in lab.api.requests} == {str(right) for right in _access.NEEDED["drain"]}
+
+
+def test_a_run_in_a_pod_does_not_evict_itself(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kubernetes.config import incluster_config
+
+    name = "nodetrust-correct-drift-" + "x" * 45
+    (tmp_path / "namespace").write_text("nodetrust\n")
+    (tmp_path / "token").write_text("runner")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(lab.api.authority.path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", lab.api.url.rpartition(":")[2])
+    monkeypatch.setattr(socket, "gethostname", lambda: name[:63])
+    lab.api.store.add(
+        make_pod(name, "n", namespace="nodetrust", owner="Job"),
+        make_pod(name, "n", namespace="other", owner="Job"),
+    )
+    result = run_action(node_drain, state="drained", name="n", in_cluster=True)
+    assert result["evicted"] == [f"other/{name}"], result
+    assert result["left"] == [f"nodetrust/{name}"]
 
 
 def test_a_server_error_while_draining_gives_the_node_back(lab: Lab) -> None:

@@ -357,6 +357,19 @@ def test_a_node_with_the_name_of_a_group(lab: Lab) -> None:
     assert {host.name for host in inventory.get_hosts()} == {"worker", "a", "ready"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["worker", "cluster_nodes", "not_ready", "no_address", "cluster_lab", "all", "0x7f.1", "a:b", "a b"],
+)
+def test_a_hostname_that_means_something_else_is_a_template_that_failed(lab: Lab, name: str) -> None:
+    lab.api.store.add(
+        make_node("n", annotations={"name": name}), make_node("m", annotations={"name": "m.x_1"})
+    )
+    options = {"hostname": "cluster_node.annotations.name", "annotations": ["name"]}
+    assert {host.name for host in lab.read(**options).get_hosts()} == {"n", "m.x_1"}
+    assert any("the option hostname fails for node 'n'" in text for text in lab.said)
+
+
 def test_the_same_cluster_under_two_contexts(lab: Lab) -> None:
     lab.api.store.add(make_node("n"))
     lab.add_context(lab.api, "again")
@@ -560,7 +573,83 @@ BAD: list[tuple[str, Callable[[Lab], Any], dict[str, Any], tuple[str, ...]]] = [
         {"contxts": ["lab"]},
         ("no option 'contxts'", "did you mean 'contexts'"),
     ),
-    ("bad pin", lambda lab: None, {"registries": [{"host": "h", "fingerprints": ["AB"]}]}, ("2 hex digits",)),
+    (
+        "bad pin",
+        lambda lab: None,
+        {"registries": [{"host": "h.example.com", "fingerprints": ["AB"]}]},
+        ("2 hex digits",),
+    ),
+    (
+        "registry that is none",
+        lambda lab: None,
+        {"registries": [{"host": "h"}]},
+        ("neither a dot nor a port",),
+    ),
+    (
+        "registry that is a text",
+        lambda lab: None,
+        {"registries": ["h.example.com"]},
+        ("option registries", "an entry that is a text"),
+    ),
+    (
+        "registry without host",
+        lambda lab: None,
+        {"registries": [{"hosts": "x"}]},
+        ("option registries", "Found: hosts"),
+    ),
+    (
+        "registry with an unknown key",
+        lambda lab: None,
+        {"registries": [{"host": "h.example.com", "fingerprint": PIN}]},
+        ("option registries", "fingerprint, host"),
+    ),
+    (
+        "pins that are a text",
+        lambda lab: None,
+        {"registries": [{"host": "h.example.com", "fingerprints": PIN}]},
+        ("fingerprints that are a text",),
+    ),
+    ("no time at all", lambda lab: None, {"request_timeout": 0}, ("request_timeout is 0", "Next step")),
+    *(
+        (
+            f"kubeconfig with {words}",
+            lambda lab, change=change: _edit(lab, change),
+            {},
+            (words, "kubeconfig", "is broken", "Next step"),
+        )
+        for change, words in (
+            (
+                lambda data: data["contexts"][0].update(context="text"),
+                "context 'lab' is a text, not a set of keys and values",
+            ),
+            (lambda data: data.update(contexts=5), "contexts is no list"),
+            (lambda data: data["contexts"][0].update(name=7), "entry 1 of contexts has no name"),
+            (
+                lambda data: data["clusters"][0].update(cluster="abc"),
+                "cluster 'lab' is a text, not a set of keys and values",
+            ),
+            (
+                lambda data: data["clusters"][0]["cluster"].update(server=1),
+                "server of cluster 'lab' is a number, not a text",
+            ),
+            (
+                lambda data: data["users"][0].update(user={"exec": "foo"}),
+                "exec of user 'lab-admin' is a text",
+            ),
+            (
+                lambda data: data["users"][0].update(user={"exec": ["foo"]}),
+                "exec of user 'lab-admin' is a list",
+            ),
+            (
+                lambda data: data["users"][0].update(user={"exec": {"command": "id", "env": {"a": "b"}}}),
+                "env of exec of user 'lab-admin' is a set of keys and values, not a list",
+            ),
+            (
+                lambda data: data["users"][0].update(user={"exec": {"command": "id", "env": ["a"]}}),
+                "env in exec of user 'lab-admin' is a text, not a set of keys and values",
+            ),
+        )
+    ),
     ("bad choice", lambda lab: None, {"address_types": ["Pigeon"]}, ("Pigeon",)),
     ("no service account", lambda lab: None, {"in_cluster": True}, ("no service account", "run in a pod")),
 ]
@@ -648,7 +737,21 @@ class TestCache:
         lab.read(**options)
         assert not lab.read(**{**options, "label_selector": "pool=none"}).get_hosts()
 
-    @pytest.mark.parametrize("content", ["{", "[]", '{"format": 0}', '"x"', ""])
+    def test_another_current_context_is_another_question(self, lab: Lab, options: dict[str, Any]) -> None:
+        assert len(lab.read(**options).get_hosts()) == 3
+        with KubeApi() as other:
+            other.store.add(make_node("theirs"))
+            lab.add_context(other, "other")
+            _edit(lab, lambda data: data.update({"current-context": "other"}))
+            assert [host.name for host in lab.read(**options).get_hosts()] == ["theirs"]
+            _edit(lab, lambda data: data["clusters"][1]["cluster"].update(server="https://127.0.0.1:1"))
+            assert "127.0.0.1:1" in lab.failure(**options), "the same name for another server"
+
+    @pytest.mark.parametrize(
+        "content",
+        ["{", "[]", '{"format": 0}', '"x"', "", '{"format": 1}', '{"format": 1, "nodes": [1]}',
+         '{"format": 1, "nodes": [{"name": "n"}]}'],
+    )  # fmt: skip
     def test_corrupt_file_is_fetched_anew(self, lab: Lab, options: dict[str, Any], content: str) -> None:
         lab.read(**options)
         (file,) = (lab.directory / "cache").iterdir()
