@@ -42,10 +42,12 @@ class ActionModule(ActionBase):
         except TrustError as exc:
             return {**result, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
         warnings = notes_of(turns)
+        ending = {turn.host: turn.to_remove for turn in turns}
         reports = []
         for registry in registries:
-            report = registry.to_dict()
-            warnings += registry.expiry_warnings(now)
+            mine = [pin for pin in ending.get(registry.host, []) if pin in registry.bundle.fingerprints]
+            report = {**registry.to_dict(), "ending_fingerprints": mine}
+            warnings += registry.expiry_warnings(now, mine)
             if options["check_served"]:
                 served = look(registry.host, registry.ca_pem)
                 report["served"] = served.to_dict()

@@ -159,6 +159,10 @@ registries:
       elements: str
       sample:
         - SHA256:9B:1D:5D:2F:05:E4:6D:4F:FF:60:9C:0E:54:BD:16:36:6B:9F:5A:0E:A3:2F:7C:85:F5:0B:09:6A:45:5E:26:D0
+    ending_fingerprints:
+      description: Those of them that O(rotation) takes away.
+      type: list
+      elements: str
     certificates:
       description: The certificates in the order of the bundle.
       type: list

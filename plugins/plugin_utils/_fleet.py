@@ -31,6 +31,10 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_node impor
     Asked,
     node_from,
 )
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_registries import (
+    drop_what_is_gone,
+    join,
+)
 
 SCHEMA, VERSION = "nodetrust.harbor/fleet", 1
 CLEAN, DONE, PERSON = "clean", "corrected", "needs_a_person"
@@ -66,6 +70,7 @@ def build(
     )
     nodes = [node_from(entry, asked) for entry in _entries(results)]
     _learn_certificates(registries, results)
+    drop_what_is_gone(registries, nodes)
     for node in nodes:
         _heed_clock(node, registries, now)
     return finish(
@@ -130,23 +135,20 @@ def _registries(bundles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 expected="registries as ca_bundle_info returns them",
                 next_step="correct the playbook that calls fleet_report",
             )
-        item = merged.setdefault(
-            host, {"registry": host, "expected_fingerprints": [], "certificates": [], "served": None}
-        )
-        known = {
-            *item["expected_fingerprints"],
-            *texts(bundle.get("fingerprints")),
-            *texts(bundle.get("extra_ca_fingerprints")),
+        item = {
+            "registry": host,
+            "expected_fingerprints": sorted(
+                {*texts(bundle.get("fingerprints")), *texts(bundle.get("extra_ca_fingerprints"))}
+            ),
+            "ending_fingerprints": texts(bundle.get("ending_fingerprints")),
+            "certificates": [
+                _certificate(mapping(one))
+                for key in ("certificates", "extra_certificates")
+                for one in bundle.get(key) or []
+            ],
+            "served": _served(mapping(bundle.get("served"))),
         }
-        item["expected_fingerprints"] = sorted(known)
-        have = {certificate["fingerprint"] for certificate in item["certificates"]}
-        given = [
-            _certificate(mapping(one))
-            for key in ("certificates", "extra_certificates")
-            for one in bundle.get(key) or []
-        ]
-        item["certificates"] += [one for one in given if one["fingerprint"] not in have]
-        item["served"] = _served(mapping(bundle.get("served"))) or item["served"]
+        merged[host] = join(merged[host], item) if host in merged else item
     return list(merged.values())
 
 

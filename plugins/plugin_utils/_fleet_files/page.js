@@ -112,8 +112,8 @@
         return zone;
       });
       const left = Math.floor(Math.abs(one.days_left));
-      const said = one.level === "expired" ? "expired " + left + " days ago" : left + " days left";
-      const kind = one.kind === "ca" ? "CA" : "served certificate";
+      const said = one.days_left <= 0 ? "expired " + left + " days ago" : left + " days left";
+      const kind = one.ending ? "CA that a rotation replaces" : one.kind === "ca" ? "CA" : "served certificate";
       const track = el("div", { class: "track " + (one.level === "ok" ? "ok" : one.level) }, fill, ...zones,
         el("span", { class: "said" }, said, mark(one.level)));
       return el("li", { "data-level": one.level },

@@ -240,6 +240,12 @@ def test_expiry_of_a_ca_that_is_only_pinned_comes_from_the_nodes() -> None:
     assert [one["fingerprint"] for one in found["expiry"]] == [pin(1)]
 
 
+def test_an_expired_ca_is_told_with_a_cure_that_still_works() -> None:
+    found = document([entry(result=answer())], [bundle(days=-3)])
+    (said,) = (line for line in found["warnings"] if "expired 3 days ago" in line)
+    assert "that this one has expired is no obstacle" in said
+
+
 def test_two_cas_with_the_same_subject_stay_two() -> None:
     same = [certificate(1, 10, "CN=CA"), certificate(2, 900, "CN=CA")]
     given = {"host": HARBOR, "fingerprints": [pin(1), pin(2)], "certificates": same}
@@ -249,6 +255,67 @@ def test_two_cas_with_the_same_subject_stay_two() -> None:
     found = document([entry(result=answer(told))], [given])
     assert [one["level"] for one in found["expiry"]] == ["warning", "ok"]
     assert only(found)["state"] == "ok"
+
+
+def rotating(days: float, held: list[int], **more: Any) -> dict[str, Any]:
+    """A fleet of one node while a rotation from CA 1, which ends in so many days, to CA 2 lasts."""
+    both = sorted([pin(1), pin(2)])
+    given = {
+        "host": HARBOR,
+        "fingerprints": both,
+        "ending_fingerprints": [pin(1)],
+        "certificates": [certificate(1, days), certificate(2)],
+    }
+    expected = both if held == [1, 2] else [pin(2)]
+    told = registry(found=held, expected_fingerprints=expected, in_sync=True, in_effect=True)
+    return document([entry(result=answer(told)), *more.pop("others", [])], [given], **more)
+
+
+@pytest.mark.parametrize(("days", "level"), [(300, "ok"), (3, "warning"), (-3, "warning")])
+def test_a_ca_that_is_being_replaced_is_at_most_a_warning(days: float, level: str) -> None:
+    found = rotating(days, [1, 2])
+    VALIDATOR.validate(found)
+    levels = {one["fingerprint"]: (one["level"], one["ending"]) for one in found["expiry"]}
+    assert levels == {pin(1): (level, True), pin(2): ("ok", False)}
+    assert found["status"] == "clean"
+    said = [line for line in found["warnings"] if "Harbor CA 1" in line]
+    assert len(said) == (level != "ok")
+    for line in said:
+        assert "a rotation replaces" in line and "Finish the rotation" in line
+        assert ("expired 3 days ago" if days < 0 else "expires in 3 days") in line
+
+
+def test_after_the_last_phase_the_old_ca_is_nobodys_any_more() -> None:
+    found = rotating(-3, [2])
+    VALIDATOR.validate(found)
+    assert [one["fingerprint"] for one in found["expiry"]] == [pin(2)]
+    (item,) = found["registries"]
+    assert (item["expected_fingerprints"], item["ending_fingerprints"]) == ([pin(2)], [])
+    # Who could not be asked may still have it.
+    assert len(rotating(-3, [2], others=[entry("b", unreachable=True)])["expiry"]) == 2
+
+
+def test_what_one_list_rotates_away_and_another_one_keeps_is_no_less_than_an_error() -> None:
+    keeps = {"host": HARBOR, "fingerprints": [pin(1)], "certificates": [certificate(1, 3)]}
+    rotates = {**keeps, "fingerprints": [pin(1), pin(2)], "ending_fingerprints": [pin(1)]}
+    for bundles in ([keeps, rotates], [rotates, keeps]):
+        (one,) = document([entry(result=answer())], bundles)["expiry"]
+        assert (one["level"], one["ending"]) == ("error", False)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_lists_for_a_registry_the_worse_look_counts(turn: int) -> None:
+    def served(*bundles: dict[str, Any]) -> Any:
+        (item,) = document([entry(result=answer())], list(bundles)[::turn])["registries"]
+        return item["served"]
+
+    unseen = {**bundle(trusted=None), "served": {"reachable": False, "reason": "refused", "trusted": None}}
+    assert served(bundle(trusted=False), bundle(trusted=True))["trusted"] is False
+    assert served(bundle(trusted=False), bundle())["trusted"] is False
+    assert served(unseen, bundle(trusted=True))["trusted"] is True
+    sooner, later = bundle(trusted=True, days=3), bundle(trusted=True)
+    sooner["served"] = {**later["served"], "certificate": certificate(101, 3)}
+    assert served(sooner, later)["not_after"] == certificate(101, 3)["not_after"]
 
 
 YEAR = timedelta(days=365)
