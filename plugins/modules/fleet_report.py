@@ -34,13 +34,14 @@ options:
         P(nodetrust.harbor.harbor_ca#role) keeps in C(harbor_ca_result); null if there is none. C(unreachable) and
         C(failed) are booleans.
       - C(action) is V(audit) if nothing was to be changed, also by a module in check mode.
-      - C(cluster), C(groups), C(labels) and C(seconds) are optional.
+      - C(cluster), C(groups) and C(labels) are optional.
       - Either this, O(hosts) or O(documents).
     type: raw
   hosts:
     description:
       - The hosts of the run, for playbooks of this collection. Their results are what the role has left in
-        C(harbor_ca_result), and where nothing was done what M(nodetrust.harbor.node_audit) has found.
+        C(harbor_ca_result), and where nothing was done what M(nodetrust.harbor.node_audit) has found. Cluster and
+        labels are those that P(nodetrust.harbor.cluster_nodes#inventory) knows, groups those of the inventory.
     type: list
     elements: str
   documents:

@@ -22,7 +22,6 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_input impo
     mapping,
     moment,
     name,
-    number,
     pins,
     stamp,
     text,
@@ -99,7 +98,6 @@ def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
         "runtime": None,
         "restart_due": False,
         "changes": [],
-        "seconds": number(entry.get("seconds")),
         "clock_skew_seconds": None,
         "registries": [],
     }

@@ -338,6 +338,22 @@ def test_five_thousand_nodes_come_in_pages(page: Page) -> None:
     assert page.names() == ["worker-4999.north.example.com"]
 
 
+def test_labels_stay_on_the_page_of_a_large_fleet() -> None:
+    """As in a cluster: one label is the node's own, and the others stand on many."""
+    told = [
+        entry(
+            f"worker-{number}",
+            answer(),
+            labels={"hostname": f"worker-{number}", **{f"example.com/{key}": "x" * 40 for key in range(20)}},
+        )
+        for number in range(5000)
+    ]
+    content = render(document(told))
+    assert len(content) < LARGEST
+    assert "hostname=worker-4999" in content
+    assert "labels are left out" not in content
+
+
 def test_the_page_stays_small_also_if_every_node_has_its_own_story() -> None:
     told = [
         entry(

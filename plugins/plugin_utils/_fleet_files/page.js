@@ -40,27 +40,27 @@
   const shared = (index) => data.shared[index];
 
   const nodes = data.nodes.map((row, index) => {
-    const [name, cluster, state, why, runtime, more, skew, seconds, registries] = row;
+    const [name, cluster, state, why, runtime, more, labels, skew, registries] = row;
     const mine = new Map();
     for (const ref of shared(registries)) {
       const one = shared(ref);
       mine.set(one.registry, one);
     }
     return { index, name, cluster: shared(cluster) || "", state: STATES[state], why: shared(why),
-             runtime: shared(runtime), more: shared(more), skew, seconds, mine, hay: null };
+             runtime: shared(runtime), more: shared(more), labels, skew, mine, hay: null };
   });
   const names = data.registries.map((item) => item.registry);
   for (const node of nodes) for (const name of node.mine.keys()) if (!names.includes(name)) names.push(name);
 
   const runtimeOf = (node) => (node.runtime ? node.runtime.name + " " + node.runtime.version : "");
   const stateFor = (node, registry) => (node.mine.has(registry) ? node.mine.get(registry).state : "none");
+  const labelsOf = (node) => node.labels.map(shared);
   const rank = (state) => STATES.indexOf(state);
 
   function hayOf(node) {
     if (node.hay === null) {
-      const labels = Object.entries(node.more.labels).map(([key, value]) => key + "=" + value);
       node.hay = [node.name, node.cluster, node.state, node.why.reason, node.why.message, runtimeOf(node),
-                  ...node.more.groups, ...labels].join("\n").toLowerCase();
+                  ...node.more.groups, ...labelsOf(node)].join("\n").toLowerCase();
     }
     return node.hay;
   }
@@ -250,14 +250,13 @@
 
   function detail(node) {
     const { why, more } = node;
-    const labels = Object.entries(more.labels).map(([key, value]) => key + "=" + value);
     const cell = el("td", { role: "cell", colspan: String($("head").children.length) },
       why.next_step ? el("p", { class: "fix" }, el("b", {}, "How to fix: "), why.next_step) : "",
       facts([["State", mark(node.state)], ["Reason", why.reason], ["What", why.message], ["Found", why.found],
              ["Expected", why.expected], ["Done", list(more.changes)],
              ["Restart", more.restart_due ? "a restart of the runtime is due" : ""], ["Runtime", runtimeOf(node)],
-             ["Clock", clock(node.skew)], ["Took", node.seconds === null ? "" : node.seconds + " s"],
-             ["Cluster", node.cluster], ["Groups", more.groups.join(", ")], ["Labels", labels.join(", ")]]));
+             ["Clock", clock(node.skew)], ["Cluster", node.cluster], ["Groups", more.groups.join(", ")],
+             ["Labels", labelsOf(node).join(", ")]]));
     for (const one of node.mine.values()) {
       cell.append(el("h3", {}, one.registry), facts([
         ["State", mark(one.state)], ["Certificates", fingerprints(one.found_fingerprints, one.expected_fingerprints)],
