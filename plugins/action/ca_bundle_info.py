@@ -19,6 +19,7 @@ ARGUMENT_SPEC = {
     "registries": {"type": "raw", "required": True},
     "rotation": {"type": "raw", "default": {}},
     "only_new": {"type": "bool", "default": False},
+    "allow_expired": {"type": "bool", "default": False},
     "check_served": {"type": "bool", "default": False},
 }
 
@@ -37,7 +38,12 @@ class ActionModule(ActionBase):
         result.update(changed=False, checked_at=f"{now:%Y-%m-%dT%H:%M:%SZ}")
         try:
             registries, turns = check_with_rotation(
-                options["registries"], options["rotation"], UserFiles(self), now, options["only_new"]
+                options["registries"],
+                options["rotation"],
+                UserFiles(self),
+                now,
+                options["only_new"],
+                options["allow_expired"],
             )
         except TrustError as exc:
             return {**result, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
@@ -46,7 +52,11 @@ class ActionModule(ActionBase):
         reports = []
         for registry in registries:
             mine = [pin for pin in ending.get(registry.host, []) if pin in registry.bundle.fingerprints]
-            report = {**registry.to_dict(), "ending_fingerprints": mine}
+            report = {
+                **registry.to_dict(),
+                "ending_fingerprints": mine,
+                "expired": registry.expired(now),
+            }
             warnings += registry.expiry_warnings(now, mine)
             if options["check_served"]:
                 served = look(registry.host, registry.ca_pem)

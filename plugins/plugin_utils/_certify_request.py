@@ -73,8 +73,9 @@ def items_from_hosts(
     """The nodes behind hosts, as the inventory plugin described them and the role left its outcome.
 
     Only a pull that was refused for its trust takes a certificate away, and drift that a run has seen and could not
-    correct. When the registry is down, or the run stopped for another reason, nothing is known about a node's
-    trust and it keeps what it has. Another state than certified is not judged: it is for all hosts.
+    correct. When the registry is down, or the run stopped for another reason, or left a registry alone because its CA
+    has expired, nothing is known about a node's trust and it keeps what it has. Another state than certified is not
+    judged: it is for all hosts.
     """
     items: list[dict[str, Any]] = []
     for host in hosts:
@@ -87,7 +88,7 @@ def items_from_hosts(
             item["context"] = None
         if state != CERTIFIED:
             items.append({**item, "state": state, "why": "its trust is removed"})
-        elif result.get("ok") and result.get("proof") == "proven":
+        elif result.get("ok") and result.get("proof") == "proven" and not result.get("left_alone"):
             registries = [
                 {"host": registry["registry"], "fingerprints": list(registry["expected_fingerprints"])}
                 for registry in result.get("registries") or []

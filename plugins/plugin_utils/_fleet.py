@@ -66,7 +66,10 @@ def build(
     registries = _registries(bundles)
     started = moment(run.get("started")) or now
     asked = Asked(
-        {item["registry"]: frozenset(item["expected_fingerprints"]) for item in registries}, started, now
+        {item["registry"]: frozenset(item["expected_fingerprints"]) for item in registries},
+        started,
+        now,
+        frozenset(text(bundle.get("host")) for bundle in bundles if bundle.get("expired") is True),
     )
     nodes = [node_from(entry, asked) for entry in _entries(results)]
     _learn_certificates(registries, results)

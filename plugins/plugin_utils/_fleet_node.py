@@ -36,16 +36,20 @@ STATES = (OK, CORRECTED, DRIFTED, UNKNOWN, UNREACHABLE, FAILED)
 PROOFS = ("proven", "failed", "none", "skipped", "pending_restart")
 
 _DRIFT = "Run nodetrust.harbor.correct_drift; with --check --diff first to see what it would do."
+_EXPIRED = (
+    "Get the registry's new CA, and bring it to this node and all others with nodetrust.harbor.rotate_ca."
+)
 _ALONE = "Run the playbook for this node alone with -vvv."
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the controller knows itself: fingerprints by registry, and when the run began and ended."""
+    """What the controller knows itself: fingerprints by registry, begin and end of the run, whose CAs have expired."""
 
     fingerprints: Mapping[str, frozenset[str]] = field(default_factory=dict)
     started: datetime | None = None
     ended: datetime | None = None
+    expired: frozenset[str] = frozenset()
 
 
 def node_from(entry: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
@@ -150,7 +154,7 @@ def _read(node: dict[str, Any], answer: Mapping[str, Any], entry: Mapping[str, A
     if failed:
         _failed(node, answer)
     else:
-        _judged(node, answer, changed)
+        _judged(node, answer, changed, asked)
 
 
 def _changes(answer: Mapping[str, Any]) -> list[str]:
@@ -186,7 +190,7 @@ def _what(node: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     return said
 
 
-def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool) -> None:
+def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool, asked: Asked) -> None:
     registries = node["registries"]
     states = {item["state"] for item in registries}
     worst = max(states, key=STATES.index)
@@ -210,7 +214,9 @@ def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool) -> N
             text(answer.get("restart_why"), LONG) or "the runtime does not use exactly the pinned CAs"
         ]
         node["message"] = text("; ".join(why), LONG)
-        node["next_step"] = _DRIFT
+        drifted = {item["registry"] for item in registries if item["state"] == DRIFTED}
+        # That playbook leaves a CA that has expired alone.
+        node["next_step"] = _EXPIRED if drifted <= asked.expired else _DRIFT
 
 
 def _registries(answer: Mapping[str, Any], changed: bool, asked: Asked) -> list[dict[str, Any]]:

@@ -81,20 +81,22 @@ def check_with_rotation(
     files: Files,
     now: datetime,
     only_new: bool = False,
+    allow_expired: bool = False,
 ) -> tuple[list[CheckedRegistry], list[Turn]]:
     """The registries with the bundles that nodes have to trust, and what the rotation means for each.
 
-    While a rotation lasts that is the old bundle and the new one, and at its very end the new one alone.
+    While a rotation lasts that is the old bundle and the new one, and at its very end the new one alone. The new CA of
+    a rotation may never have expired: there would be nothing to rotate to.
 
     Raises:
         TrustError: the list or the rotation can't be used.
     """
     # Ansible fills options that were left out with null.
     if not rotation or (isinstance(rotation, Mapping) and not any(rotation.values())):
-        return check_registries(entries, files.find, now, files.read_secret), []
+        return check_registries(entries, files.find, now, files.read_secret, allow_expired=allow_expired), []
     hosts = _hosts(rotation)
     new = _new_bundle(rotation, hosts[0], files, now)
-    checked = check_registries(entries, files.find, now, files.read_secret, frozenset(hosts))
+    checked = check_registries(entries, files.find, now, files.read_secret, frozenset(hosts), allow_expired)
     turns = [
         Turn(
             registry.host,

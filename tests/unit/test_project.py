@@ -99,7 +99,9 @@ def test_the_oldest_versions_that_are_tested_are_those_that_are_promised() -> No
     pins = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements/oldest.in").read_text(), re.MULTILINE))
     promised = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"].removeprefix(">=")
     assert pins["ansible-core"].startswith(promised.rpartition(".")[0] + ".")
-    floor = re.search(r"^kubernetes\s*>=\s*(\d+)", (ROOT / "meta/ee-requirements.txt").read_text(), re.MULTILINE)
+    floor = re.search(
+        r"^kubernetes\s*>=\s*(\d+)", (ROOT / "meta/ee-requirements.txt").read_text(), re.MULTILINE
+    )
     assert floor and pins["kubernetes"].partition(".")[0] == floor.group(1)
 
 

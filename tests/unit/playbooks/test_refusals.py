@@ -70,7 +70,7 @@ def test_refused_before_a_node_is_connected_to(
 
 
 def test_a_bad_list_and_nodes_that_are_gone_are_reported_and_end_with_2(tmp_path: Path) -> None:
-    bad = [{"host": HOST, "ca_pem": EXPIRED.pem}]
+    bad = [{"host": HOST, "ca_pem": pki.issue(OLD, HOST).pem}]
     code, said = run(tmp_path, "audit", harbor_ca_registries="{{ mine }}", mine=LIST)
     assert code == 2, said
     report = json.loads((tmp_path / "fleet.json").read_text())
@@ -79,7 +79,7 @@ def test_a_bad_list_and_nodes_that_are_gone_are_reported_and_end_with_2(tmp_path
     assert code == 2, said
     report = json.loads((tmp_path / "fleet.json").read_text())
     assert {(node["state"], node["reason"]) for node in report["nodes"]} == {("failed", "invalid_registries")}
-    assert "has expired" in report["nodes"][0]["message"]
+    assert "is not a CA" in report["nodes"][0]["message"]
     assert report["run"]["complete"] is True
 
 

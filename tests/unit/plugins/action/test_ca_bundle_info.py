@@ -191,6 +191,16 @@ def test_of_a_ca_that_a_rotation_takes_away_it_says_so_and_asks_for_no_other(run
     assert (first["fingerprints"], first["ending_fingerprints"]) == ([CA.fingerprint], [])
 
 
+def test_an_expired_ca_is_an_error_or_a_finding(run: Run) -> None:
+    expired = pki.make_ca("Old CA", not_after=datetime.now(timezone.utc) - timedelta(hours=1))
+    registries = [{"host": HOST, "ca_pem": expired.pem}, {"host": "other.example.com", "ca_pem": CA.pem}]
+    assert run(registries=registries)["reason"] == "invalid_registries"
+    result = run(registries=registries, allow_expired=True)
+    assert [one["expired"] for one in result["registries"]] == [True, False]
+    (warning,) = result["warnings"]
+    assert warning.startswith(f"{HOST}: ") and "expired on" in warning
+
+
 def test_a_registry_out_of_reach_is_no_error(run: Run) -> None:
     result = run(registries=[{"host": "harbor.invalid", "ca_pem": CA.pem}], check_served=True)
     assert not result.get("failed")

@@ -246,6 +246,19 @@ def test_an_expired_ca_is_told_with_a_cure_that_still_works() -> None:
     assert "that this one has expired is no obstacle" in said
 
 
+@pytest.mark.parametrize(("lacking", "step"), [([MIRROR], "rotate_ca"), ([HARBOR, MIRROR], "correct_drift")])
+def test_a_node_that_lacks_a_ca_that_has_expired_is_not_sent_to_where_nothing_is_done(
+    lacking: list[str], step: str
+) -> None:
+    bundles = [bundle(), {**bundle(MIRROR, 2, days=-3), "expired": True}]
+    told = [
+        registry(host, number, [] if host in lacking else None)
+        for number, host in enumerate([HARBOR, MIRROR], 1)
+    ]
+    node = only(document([entry(result=answer(*told))], bundles))
+    assert (node["state"], step in node["next_step"]) == ("drifted", True)
+
+
 def test_two_cas_with_the_same_subject_stay_two() -> None:
     same = [certificate(1, 10, "CN=CA"), certificate(2, 900, "CN=CA")]
     given = {"host": HARBOR, "fingerprints": [pin(1), pin(2)], "certificates": same}

@@ -83,6 +83,17 @@ def test_an_old_ca_may_have_expired_but_only_the_one_that_goes() -> None:
         check([entry(), entry(EXPIRED, OTHER)], rotation())
 
 
+def test_who_only_looks_may_have_any_ca_expired_but_the_new_one() -> None:
+    def look(entries: list[dict[str, Any]], wanted: Any) -> list[str]:
+        checked, _turns = _rotation.check_with_rotation(entries, wanted, Files(), NOW, allow_expired=True)
+        return [registry.host for registry in checked if registry.expired(NOW)]
+
+    assert look([entry(EXPIRED)], None) == [HOST]
+    assert look([entry(EXPIRED), entry(EXPIRED, OTHER)], rotation()) == [OTHER]
+    with pytest.raises(TrustError, match="The new CA in harbor_ca_rotation has 1 problem"):
+        look([entry()], rotation(EXPIRED))
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
