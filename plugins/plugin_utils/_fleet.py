@@ -27,7 +27,6 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_node impor
     FAILED,
     OK,
     STATES,
-    UNKNOWN,
     Asked,
     node_from,
 )
@@ -262,15 +261,8 @@ def _warnings(document: Mapping[str, Any]) -> list[str]:
                 f"{item['registry']}: the controller could not see what it serves ({served['error']}), so "
                 "nobody knows when that ends. Next step: look from the controller with openssl s_client -connect."
             )
-        here = [one for node in nodes for one in node["registries"] if one["registry"] == item["registry"]]
-        judged = [one for one in here if one["state"] != UNKNOWN]
-        wanted = not here or any(one["expected_fingerprints"] for one in judged)
-        if (
-            nodes
-            and item["expected_fingerprints"]
-            and wanted
-            and not any(one["found_fingerprints"] for one in judged)
-        ):
+        asked = any(one["registry"] == item["registry"] for node in nodes for one in node["registries"])
+        if nodes and item["expected_fingerprints"] and not asked:
             said.append(
                 f"{item['registry']}: pinned, but no node has a CA for it. Next step: compare the name with the one "
                 "in image references, port included; if nothing pulls from it, take it out of harbor_ca_registries."

@@ -166,18 +166,25 @@ def _failed(node: dict[str, Any], answer: Mapping[str, Any]) -> None:
     node.update(
         state=FAILED,
         reason=name(answer.get("reason")) or "failed",
-        next_step=text(answer.get("next_step"), LONG) or _ALONE,
+        next_step=text(answer.get("next_step"), LONG) or _first_step(answer) or _ALONE,
         found=words(answer.get("found")),
         expected=words(answer.get("expected")),
     )
-    node["message"] = _what(node, answer) or "The task failed and said nothing."
+    node["message"] = _what(answer) or "The task failed and said nothing."
     about = text(answer.get("registry"))
     for item in node["registries"]:
         if item["registry"] == about:
             item["state"] = FAILED
 
 
-def _what(node: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+def _first_step(answer: Mapping[str, Any]) -> str:
+    """A list of registries with several mistakes has no step of its own; each of them has one."""
+    errors = answer.get("errors")
+    first = errors[0] if isinstance(errors, (list, tuple)) and errors else None
+    return text(mapping(first).get("next_step"), LONG)
+
+
+def _what(answer: Mapping[str, Any]) -> str:
     """The message without what has a field of its own: the node's name for itself, found, expected, next step."""
     said = text(answer.get("msg"), LONG)
     own = text(answer.get("node"))
@@ -185,7 +192,7 @@ def _what(node: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
         said = said.removeprefix(f"{own}: ")
     if name(answer.get("reason")):
         for label, field_name in (("Next step", "next_step"), ("Expected", "expected"), ("Found", "found")):
-            if node[field_name]:
+            if words(answer.get(field_name)):
                 said = said.partition(f" {label}: ")[0]
     return said
 

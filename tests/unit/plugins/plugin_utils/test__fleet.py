@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _fleet_summary
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._bundle import InvalidRegistries
 from ansible_collections.nodetrust.harbor.tests.report.fleet import (
     HARBOR,
     MIRROR,
@@ -139,6 +140,32 @@ def test_a_failure_is_told_once_not_in_the_message_and_in_the_fields_too() -> No
     assert _fleet_summary.lines(found)[-1] == (
         f"failed (down): node1. {HARBOR}: it is down. Found: a; b. Expected: up. Next step: start it."
     )
+
+
+MISTAKES = InvalidRegistries(
+    [
+        {
+            "where": f"entry {number} of 2",
+            "msg": f"It is wrong. Found: {number}. Next step: {step}.",
+            "next_step": step,
+        }
+        for number, step in enumerate(("Cure it", "Cure that too"), 1)
+    ]
+)
+
+
+def test_the_next_step_of_a_bad_list_is_the_one_of_its_first_mistake() -> None:
+    node = only(document([entry(result={"failed": True, "msg": str(MISTAKES), **MISTAKES.facts()})]))
+    assert (node["reason"], node["next_step"]) == ("invalid_registries", "Cure it")
+    # What has no field of its own stays in the message.
+    for words in ("2 problems", "Found: 1", "Found: 2", "Next step: Cure that too"):
+        assert words in node["message"]
+
+
+@pytest.mark.parametrize("errors", [None, 7, [], [7], [{"next_step": 7}]])
+def test_errors_without_a_next_step_leave_the_usual_one(errors: Any) -> None:
+    node = only(document([entry(result={"failed": True, "msg": "no", "reason": "x", "errors": errors})]))
+    assert "-vvv" in node["next_step"]
 
 
 def test_texts_are_bounded_and_printable() -> None:
@@ -376,6 +403,12 @@ def test_pins_for_a_registry_that_no_node_has() -> None:
     found = document([entry(result=answer())], [bundle(), bundle(MIRROR, 2)])
     assert any(MIRROR in line and "no node has a CA" in line for line in found["warnings"])
     assert not any(HARBOR in line for line in found["warnings"])
+
+
+@pytest.mark.parametrize("found", [[], None], ids=["wholly drifted", "nobody answers"])
+def test_a_fleet_that_only_lacks_the_ca_is_not_told_to_take_the_registry_out(found: Any) -> None:
+    given = answer(registry(found=found)) if found is not None else "garbage"
+    assert document([entry(result=given)])["warnings"] == []
 
 
 def test_the_schema_says_no_to_more_than_types() -> None:
