@@ -16,7 +16,8 @@ description:
   - What nodes have answered is not believed. Types are checked, texts are bounded, a node that contradicts itself or
     answers nonsense becomes V(unknown). Nothing of it is ever templated.
   - CAs and served certificates that end soon are a warning, and later an error, by the controller's clock.
-  - Files are replaced whole, also in check mode, for they are no change of a node.
+  - Files are replaced whole, also in check mode, for they are no change of a node. One that can't be written is a
+    failure, after the others; at the beginning of a run it is a warning, for the nodes are more than the report.
   - Runs on the controller. Use it with C(run_once), at the end of the run; and once at its beginning with
     O(complete=false), so that a run that is killed leaves a document that says so.
 author:
