@@ -80,18 +80,28 @@
 
   function showTiles() {
     for (const state of [...STATES].reverse()) {
-      const count = data.counts[state];
-      const share = nodes.length ? Math.round((count / nodes.length) * 1000) / 10 : 0;
-      const tile = el("button", { class: "tile " + state, type: "button", "aria-pressed": "false", disabled: !count,
-                                  "data-state": state, onclick: () => toggle(state) },
-        el("b", {}, String(count)), el("span", {}, icon(state), SAID[state]), el("small", {}, share + " %"));
-      $("tiles").append(tile);
-      if (count) {
-        const part = el("span", { class: state });
-        part.style.flexGrow = String(count);
-        part.style.background = "currentColor";
-        $("bar").prepend(part);
-      }
+      $("tiles").append(el("button", { class: "tile " + state, type: "button", "data-state": state, onclick: () => toggle(state) },
+        el("b", {}), el("span", {}, icon(state), SAID[state]), el("small", {})));
+      const part = el("span", { class: state, "data-state": state });
+      part.style.background = "currentColor";
+      $("bar").prepend(part);
+    }
+  }
+
+  // What a click on a tile would show: all filters count but the states themselves.
+  function showCounts(counts) {
+    const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    for (const tile of $("tiles").children) {
+      const state = tile.dataset.state, count = counts.get(state) || 0, pressed = view.states.has(state);
+      tile.querySelector("b").textContent = String(count);
+      tile.querySelector("small").textContent = (total ? Math.round((count / total) * 1000) / 10 : 0) + " %";
+      tile.setAttribute("aria-pressed", String(pressed));
+      tile.disabled = !count && !pressed;
+    }
+    for (const part of $("bar").children) {
+      const count = counts.get(part.dataset.state) || 0;
+      part.style.flexGrow = String(count);
+      part.hidden = !count;
     }
   }
 
@@ -146,12 +156,14 @@
 
   function refresh() {
     const query = view.query.toLowerCase().split(/\s+/).filter(Boolean);
+    const counts = new Map();
     const found = nodes.filter((node) => {
       if (view.cluster && node.cluster !== view.cluster) return false;
       const state = view.registry ? stateFor(node, view.registry) : node.state;
       if (view.registry && state === "none") return false;
-      if (view.states.size && !view.states.has(state)) return false;
-      return query.every((word) => hayOf(node).includes(word));
+      if (!query.every((word) => hayOf(node).includes(word))) return false;
+      counts.set(state, (counts.get(state) || 0) + 1);
+      return !view.states.size || view.states.has(state);
     });
     const keys = new Map(found.map((node) => [node, sortKey(node)]));
     const turn = view.down ? -1 : 1;
@@ -162,7 +174,7 @@
     });
     view.rows = found;
     view.page = 0;
-    for (const tile of $("tiles").children) tile.setAttribute("aria-pressed", String(view.states.has(tile.dataset.state)));
+    showCounts(counts);
     showRows();
   }
 
