@@ -19,6 +19,7 @@ ARGUMENT_SPEC = {
     "registries": {"type": "raw", "required": True},
     "rotation": {"type": "raw", "default": {}},
     "only_new": {"type": "bool", "default": False},
+    "allow_expired": {"type": "bool", "default": False},
     "check_served": {"type": "bool", "default": False},
 }
 
@@ -37,15 +38,26 @@ class ActionModule(ActionBase):
         result.update(changed=False, checked_at=f"{now:%Y-%m-%dT%H:%M:%SZ}")
         try:
             registries, turns = check_with_rotation(
-                options["registries"], options["rotation"], UserFiles(self), now, options["only_new"]
+                options["registries"],
+                options["rotation"],
+                UserFiles(self),
+                now,
+                options["only_new"],
+                options["allow_expired"],
             )
         except TrustError as exc:
             return {**result, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
         warnings = notes_of(turns)
+        ending = {turn.host: turn.to_remove for turn in turns}
         reports = []
         for registry in registries:
-            report = registry.to_dict()
-            warnings += registry.expiry_warnings(now)
+            mine = [pin for pin in ending.get(registry.host, []) if pin in registry.bundle.fingerprints]
+            report = {
+                **registry.to_dict(),
+                "ending_fingerprints": mine,
+                "expired": registry.expired(now),
+            }
+            warnings += registry.expiry_warnings(now, mine)
             if options["check_served"]:
                 served = look(registry.host, registry.ca_pem)
                 report["served"] = served.to_dict()

@@ -64,9 +64,9 @@ class ActionModule(ActionBase):
         result["changed"] = False
         try:
             document = self._document(options, datetime.now(timezone.utc))
-            result["files"] = self._write(options, document)
         except TrustError as exc:
             return {**result, "failed": True, "msg": str(exc), **exc.facts()}
+        result["files"], problems = self._write(options, document)
         said = lines(document)
         failed = options["fail_on"] != "never" and (
             document["status"] == PERSON
@@ -85,6 +85,11 @@ class ActionModule(ActionBase):
                 }
             )
         )
+        if problems and (options["complete"] or document["nodes"]):
+            result.update(failed=True, msg=str(problems[0]), **problems[0].facts())
+        elif problems:
+            # A full disk here is no reason to leave the nodes alone. If it is still so at the end, that fails.
+            result["warnings"] = [str(problem) for problem in problems]
         return result
 
     def _document(self, options: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -101,14 +106,22 @@ class ActionModule(ActionBase):
         run = {"id": options["run_id"], **{key: options[key] for key in ("playbook", "started", "complete")}}
         return build(run, options["registries"], options["results"], thresholds, now)
 
-    def _write(self, options: dict[str, Any], document: dict[str, Any]) -> list[str]:
-        """A report is no change of a node, so it is written in check mode too."""
+    def _write(self, options: dict[str, Any], document: dict[str, Any]) -> tuple[list[str], list[TrustError]]:
+        """What was written, and what could not be: one bad path leaves the others."""
         files = {name: options[name] for name in ("json_file", "html_file", "metrics_file") if options[name]}
-        for name, path in files.items():
+        problems = {path: self._write_one(name, path, document) for name, path in files.items()}
+        written = [path for path, problem in problems.items() if problem is None]
+        return written, [problem for problem in problems.values() if problem is not None]
+
+    def _write_one(self, name: str, path: str, document: dict[str, Any]) -> TrustError | None:
+        """A report is no change of a node, so it is written in check mode too."""
+        try:
             if name == "json_file":
                 write(path, to_json(document))
             elif name == "html_file":
                 write(path, _fleet_page.render(document))
             else:
                 write(path, _fleet_metrics.render(document, content(path)))
-        return list(files.values())
+        except TrustError as exc:
+            return exc
+        return None

@@ -37,8 +37,9 @@ class ActionModule(ActionBase):
         _valid, options = self.validate_argument_spec(ARGUMENT_SPEC)
         now = datetime.now(timezone.utc)
         try:
+            # What a node holds can be compared with an expired CA too; that it has expired is for the report to say.
             wanted, turns = check_with_rotation(
-                options["registries"], options["rotation"], UserFiles(self), now
+                options["registries"], options["rotation"], UserFiles(self), now, allow_expired=True
             )
         except TrustError as exc:
             return {**result, "changed": False, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
@@ -52,6 +53,9 @@ class ActionModule(ActionBase):
             again = self._ask({**pins, **new}, extra, where, task_vars)
             if again.get("in_effect"):
                 result.update(again, only_new=True)
+        if "in_effect" in result:
+            expired = [registry.host for registry in wanted if registry.expired(now)]
+            result.update(expired=expired, curable=_curable(result, expired))
         return result
 
     def _ask(
@@ -71,3 +75,14 @@ class ActionModule(ActionBase):
             task_vars=task_vars,
         )
         return said
+
+
+def _curable(answer: dict[str, Any], expired: list[str]) -> bool:
+    """Whether a run could put something right: to bring back a CA that has expired would cure nothing."""
+    entries = answer.get("registries")
+    drifted = [
+        entry.get("registry")
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and not entry.get("in_effect")
+    ]
+    return not answer["in_effect"] and (not drifted or any(host not in expired for host in drifted))

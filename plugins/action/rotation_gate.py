@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
             check_turns(options["rotations"], options["turns"])
             check_nodes(options["phase"], options["nodes"])
             if options["served"] is not None:
-                check_served(options["served"])
+                check_served(options["served"], options["nodes"], options["turns"])
         except TrustError as exc:
             return {**result, "failed": True, "msg": str(exc), "nodes": [], **exc.facts()}
         return {**result, "msg": f"phase {options['phase']} may begin"}

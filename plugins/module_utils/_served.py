@@ -10,6 +10,7 @@ what looks wrong becomes a warning.
 
 from __future__ import annotations
 
+import platform
 import socket
 import ssl
 import time
@@ -23,6 +24,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
     CertificateFacts,
     PemError,
     describe,
+    split,
     to_pem,
 )
 
@@ -79,7 +81,7 @@ def look(
         _code, leaf = _handshake(target, name.host, _context(), timeout)
         certificate = describe(leaf)
         # The chain and the name are asked for separately: OpenSSL reports only the first thing wrong.
-        chain_code, _leaf = _handshake(target, name.host, _context(ca_pem), timeout)
+        chain_code = _judge_chain(target, name.host, ca_pem, timeout)
         name_code, _leaf = _handshake(target, name.host, _context(to_pem([leaf]), check_name=True), timeout)
     except _NotServed as exc:
         return Served(reachable=False, reason=str(exc))
@@ -146,6 +148,17 @@ def warnings_of(
     return texts
 
 
+def _judge_chain(target: tuple[str, int], host: str, ca_pem: str, timeout: float) -> int:
+    """OpenSSL's verdict on the chain; 0 if any certificate of the bundle leads to it, as Go judges."""
+    code, _leaf = _handshake(target, host, _context(ca_pem), timeout)
+    cas = split(ca_pem.encode("ascii"))
+    if code == 0 or len(cas) == 1:
+        return code
+    # Of two CAs with one subject OpenSSL takes the first, unless a key identifier says otherwise. Go tries all.
+    alone = (_handshake(target, host, _context(to_pem([ca])), timeout)[0] for ca in cas)
+    return 0 if 0 in alone else code
+
+
 def _subjects(cas: Sequence[CertificateFacts]) -> str:
     return "; ".join(ca.subject for ca in cas)
 
@@ -174,7 +187,7 @@ def _handshake(
     except ssl.SSLCertVerificationError as error:
         return error.verify_code, b""
     except socket.gaierror:
-        raise _NotServed("its name is not known to the controller's resolver") from None
+        raise _NotServed(f"its name is not known to the resolver of {platform.node()}") from None
     except TimeoutError:
         raise _NotServed(f"no answer within {timeout:g} seconds") from None
     except ConnectionRefusedError:

@@ -12,8 +12,9 @@ version_added: 0.1.0
 description:
   - Reads the CA bundle of each registry on the controller, checks it as it will be used, and returns what was found.
     No node is touched, and no connection to one is opened.
-  - A bundle passes if every block in it is a certificate, every certificate is a CA that is valid now, and, where
-    O(registries[].fingerprints) are given, the set of certificates is exactly the set of the fingerprints.
+  - A bundle passes if every block in it is a certificate, every certificate is a CA that is valid now (but for
+    O(allow_expired)), and, where O(registries[].fingerprints) are given, the set of certificates is exactly the set
+    of the fingerprints.
   - A byte order mark, Windows line ends, text around the blocks and repeated certificates are accepted. What is
     returned is free of them.
   - All problems of all entries are reported at once. Content of files is never shown, because a private key may have
@@ -106,6 +107,13 @@ options:
       - With O(rotation), leave the old CA out of the bundles.
     type: bool
     default: false
+  allow_expired:
+    description:
+      - Take a CA that has expired for a finding and not for an error, for a run that only looks.
+        RV(registries[].expired) says of which registries no CA is left that holds.
+      - The new CA of O(rotation) must not have expired all the same.
+    type: bool
+    default: false
   check_served:
     description:
       - Also ask each registry, from the controller, for the certificate that it serves, and compare that with the
@@ -159,6 +167,10 @@ registries:
       elements: str
       sample:
         - SHA256:9B:1D:5D:2F:05:E4:6D:4F:FF:60:9C:0E:54:BD:16:36:6B:9F:5A:0E:A3:2F:7C:85:F5:0B:09:6A:45:5E:26:D0
+    ending_fingerprints:
+      description: Those of them that O(rotation) takes away.
+      type: list
+      elements: str
     certificates:
       description: The certificates in the order of the bundle.
       type: list
@@ -184,6 +196,9 @@ registries:
         is_ca:
           description: Whether it may sign others.
           type: bool
+    expired:
+      description: Have all CAs of the bundle expired, or all CAs for the other hosts of this registry?
+      type: bool
     proof_image:
       description: Full reference of the image to pull as the proof, or null.
       type: str

@@ -16,7 +16,8 @@ description:
   - What nodes have answered is not believed. Types are checked, texts are bounded, a node that contradicts itself or
     answers nonsense becomes V(unknown). Nothing of it is ever templated.
   - CAs and served certificates that end soon are a warning, and later an error, by the controller's clock.
-  - Files are replaced whole, also in check mode, for they are no change of a node.
+  - Files are replaced whole, also in check mode, for they are no change of a node. One that can't be written is a
+    failure, after the others; at the beginning of a run it is a warning, for the nodes are more than the report.
   - Runs on the controller. Use it with C(run_once), at the end of the run; and once at its beginning with
     O(complete=false), so that a run that is killed leaves a document that says so.
 author:
@@ -34,13 +35,14 @@ options:
         P(nodetrust.harbor.harbor_ca#role) keeps in C(harbor_ca_result); null if there is none. C(unreachable) and
         C(failed) are booleans.
       - C(action) is V(audit) if nothing was to be changed, also by a module in check mode.
-      - C(cluster), C(groups), C(labels) and C(seconds) are optional.
+      - C(cluster), C(groups) and C(labels) are optional.
       - Either this, O(hosts) or O(documents).
     type: raw
   hosts:
     description:
       - The hosts of the run, for playbooks of this collection. Their results are what the role has left in
-        C(harbor_ca_result), and where nothing was done what M(nodetrust.harbor.node_audit) has found.
+        C(harbor_ca_result), and where nothing was done what M(nodetrust.harbor.node_audit) has found. Cluster and
+        labels are those that P(nodetrust.harbor.cluster_nodes#inventory) knows, groups those of the inventory.
     type: list
     elements: str
   documents:

@@ -14,6 +14,7 @@ author:
 description:
   - Checks the list of registries on the controller as M(nodetrust.harbor.ca_bundle_info) does, and then asks the node
     by M(nodetrust.harbor.ca_fingerprint) whether it holds exactly those CAs, in effect. One connection, one call.
+  - A CA in the list that has expired is compared as any other, for what nodes hold is to be seen on that day too.
   - Reads only, pulls nothing, and does not fail when the answer is no. It fails if the list is wrong or the node
     cannot be judged.
 options:
@@ -66,6 +67,16 @@ in_sync:
 in_effect:
   description: Is that true, and does the running process use those files?
   type: bool
+  returned: success
+curable:
+  description:
+    - Is a registry not in effect whose CAs still hold? To bring back one that has expired would cure nothing.
+  type: bool
+  returned: success
+expired:
+  description: The registries of the list of which no CA holds any more.
+  type: list
+  elements: str
   returned: success
 only_new:
   description: With O(rotation), does the node trust the new CA and no longer the old one?

@@ -17,7 +17,9 @@ description:
   - Refuses a rotation without a new CA, of a registry that no node has, to the CA that is there already, or without
     an image to prove it with.
   - Refuses the phases V(switch) and V(remove) as long as a node does not hold the new CA in effect, and names it.
-  - With O(served) refuses as long as a registry does not serve a chain that the new CA verifies by itself.
+  - With O(served) refuses as long as a node that has a rotated registry, by O(nodes), has not looked at what that
+    serves, or sees a chain that the new CA does not verify by itself. A node that cannot connect by itself is passed
+    over for a registry that another node has seen.
 options:
   phase:
     description: The phase that is to begin.
@@ -39,7 +41,9 @@ options:
     type: dict
     default: {}
   served:
-    description: From the name of each node to the C(registries) of M(nodetrust.harbor.registry_served_info).
+    description:
+      - From the name of each node to the C(registries) of M(nodetrust.harbor.registry_served_info), and to an empty
+        list if that failed.
     type: dict
 extends_documentation_fragment:
   - nodetrust.harbor.attributes

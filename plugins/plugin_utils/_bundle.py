@@ -59,6 +59,7 @@ def check_registries(
     now: datetime | None = None,
     read_secret: Callable[[str], bytes] = _read_plain,
     ending: frozenset[str] = frozenset(),
+    allow_expired: bool = False,
 ) -> list[CheckedRegistry]:
     """The registries of a user's list, or `InvalidRegistries` with all that is wrong in it.
 
@@ -68,6 +69,7 @@ def check_registries(
         now: the moment at which the certificates must be valid.
         read_secret: gives the content of a key file, which may lie in a vault; may raise `TrustError`.
         ending: registries whose CA is being replaced; that one may have expired.
+        allow_expired: any CA may have expired, for a run that only looks, or that says it of each registry.
     """
     if not HAS_CRYPTOGRAPHY:
         raise TrustError(
@@ -86,7 +88,7 @@ def check_registries(
     first_entry: dict[str, int] = {}
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of {len(entries)}"
-        check = Entry(entry, find_file, now, read_secret, ending)
+        check = Entry(entry, find_file, now, read_secret, ending, allow_expired)
         result = check.run()
         if check.host in first_entry:
             check.errors.append(_twice(check.host, first_entry[check.host]))

@@ -84,7 +84,8 @@ def items_from_hosts(
 
     Only a pull from every registry certifies. Only a pull that was refused for its trust takes a certificate away,
     and drift that a run has seen and could not correct. When the registry is down, or the run stopped for another
-    reason, nothing is known about a node's trust and it keeps what it has. Another state than certified is not
+    reason, or left a registry alone because its CA has expired, nothing is known about a node's trust and it keeps
+    what it has. Another state than certified is not
     judged: it is for all hosts.
     """
     items: list[dict[str, Any]] = []
@@ -118,9 +119,10 @@ def _is_proved(result: Mapping[str, Any]) -> bool:
 
 
 def _not_pulled(result: Mapping[str, Any]) -> list[str]:
-    """The registries of an outcome of which no pull tells anything."""
+    """The registries of a request of which no pull tells anything."""
     pulled = {pull.get("registry") for pull in result.get("pulls") or [] if pull.get("ok")}
-    return [one["registry"] for one in result.get("registries") or [] if one["registry"] not in pulled]
+    asked = [one["registry"] for one in result.get("registries") or []]
+    return [name for name in [*asked, *(result.get("left_alone") or [])] if name not in pulled]
 
 
 def _outdated(node: Mapping[str, Any]) -> str | None:
@@ -214,9 +216,12 @@ def said_of_hosts(
 
 
 def _why_as_before(result: Mapping[str, Any]) -> str:
-    unseen = ", ".join(_not_pulled(result)) if _is_proved(result) else ""
+    unseen = _not_pulled(result) if _is_proved(result) else []
+    expired = [name for name in unseen if name in (result.get("left_alone") or [])]
+    if expired:
+        return f"{', '.join(expired)} was left alone, because its CA has expired"
     if unseen:
-        return f"nothing was pulled from {unseen}, for there is no proof_image for it"
+        return f"nothing was pulled from {', '.join(unseen)}, for there is no proof_image for it"
     return "this run neither proved nor disproved its trust"
 
 

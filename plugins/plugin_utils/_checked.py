@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,15 +51,22 @@ class CheckedRegistry:
     def certificates(self) -> tuple[CertificateFacts, ...]:
         return self.bundle.certificates
 
-    def expiry_warnings(self, now: datetime) -> list[str]:
-        """One sentence for each CA that ends soon; every node stops pulling at that moment."""
+    def expired(self, now: datetime) -> bool:
+        """Whether nothing can be pulled any more, because no CA is left that still holds."""
+        bundles = [bundle for bundle in (self.bundle, self.extra) if bundle is not None]
+        return any(
+            all(moment(certificate.not_after) < now for certificate in bundle.certificates)
+            for bundle in bundles
+        )
+
+    def expiry_warnings(self, now: datetime, ending: Collection[str] = ()) -> list[str]:
+        """One sentence for each CA that ends soon and is not being replaced; nodes stop pulling at that moment."""
         return [
-            f"{self.host}: the CA {certificate.subject} in {bundle.source} expires on {certificate.not_after}. "
-            f"Next step: get its successor and put both into the bundle before that day."
+            f"{self.host}: the CA {certificate.subject} in {bundle.source} {_end_of(certificate, now)}"
             for bundle in (self.bundle, self.extra)
             if bundle is not None
             for certificate in bundle.certificates
-            if moment(certificate.not_after) - now < EXPIRY_WARNING
+            if moment(certificate.not_after) - now < EXPIRY_WARNING and certificate.fingerprint not in ending
         ] + [
             f"{self.host}: the client certificate {leaf.subject} expires on {leaf.not_after}. "
             f"Next step: get its successor before that day."
@@ -81,3 +89,15 @@ class CheckedRegistry:
             ],
             **(self.client.to_dict() if self.client else NO_CLIENT),
         }
+
+
+def _end_of(certificate: CertificateFacts, now: datetime) -> str:
+    if moment(certificate.not_after) < now:
+        return (
+            f"expired on {certificate.not_after}. Next step: get its successor and run nodetrust.harbor.rotate_ca; if "
+            "that is in the bundle already, take this one out."
+        )
+    return (
+        f"expires on {certificate.not_after}. Next step: get its successor and put both into the bundle before "
+        "that day."
+    )

@@ -27,9 +27,12 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_node impor
     FAILED,
     OK,
     STATES,
-    UNKNOWN,
     Asked,
     node_from,
+)
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_registries import (
+    drop_what_is_gone,
+    join,
 )
 
 SCHEMA, VERSION = "nodetrust.harbor/fleet", 1
@@ -62,10 +65,14 @@ def build(
     registries = _registries(bundles)
     started = moment(run.get("started")) or now
     asked = Asked(
-        {item["registry"]: frozenset(item["expected_fingerprints"]) for item in registries}, started, now
+        {item["registry"]: frozenset(item["expected_fingerprints"]) for item in registries},
+        started,
+        now,
+        frozenset(text(bundle.get("host")) for bundle in bundles if bundle.get("expired") is True),
     )
     nodes = [node_from(entry, asked) for entry in _entries(results)]
     _learn_certificates(registries, results)
+    drop_what_is_gone(registries, nodes)
     for node in nodes:
         _heed_clock(node, registries, now)
     return finish(
@@ -130,23 +137,20 @@ def _registries(bundles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 expected="registries as ca_bundle_info returns them",
                 next_step="correct the playbook that calls fleet_report",
             )
-        item = merged.setdefault(
-            host, {"registry": host, "expected_fingerprints": [], "certificates": [], "served": None}
-        )
-        known = {
-            *item["expected_fingerprints"],
-            *texts(bundle.get("fingerprints")),
-            *texts(bundle.get("extra_ca_fingerprints")),
+        item = {
+            "registry": host,
+            "expected_fingerprints": sorted(
+                {*texts(bundle.get("fingerprints")), *texts(bundle.get("extra_ca_fingerprints"))}
+            ),
+            "ending_fingerprints": texts(bundle.get("ending_fingerprints")),
+            "certificates": [
+                _certificate(mapping(one))
+                for key in ("certificates", "extra_certificates")
+                for one in bundle.get(key) or []
+            ],
+            "served": _served(mapping(bundle.get("served"))),
         }
-        item["expected_fingerprints"] = sorted(known)
-        have = {certificate["fingerprint"] for certificate in item["certificates"]}
-        given = [
-            _certificate(mapping(one))
-            for key in ("certificates", "extra_certificates")
-            for one in bundle.get(key) or []
-        ]
-        item["certificates"] += [one for one in given if one["fingerprint"] not in have]
-        item["served"] = _served(mapping(bundle.get("served"))) or item["served"]
+        merged[host] = join(merged[host], item) if host in merged else item
     return list(merged.values())
 
 
@@ -257,15 +261,8 @@ def _warnings(document: Mapping[str, Any]) -> list[str]:
                 f"{item['registry']}: the controller could not see what it serves ({served['error']}), so "
                 "nobody knows when that ends. Next step: look from the controller with openssl s_client -connect."
             )
-        here = [one for node in nodes for one in node["registries"] if one["registry"] == item["registry"]]
-        judged = [one for one in here if one["state"] != UNKNOWN]
-        wanted = not here or any(one["expected_fingerprints"] for one in judged)
-        if (
-            nodes
-            and item["expected_fingerprints"]
-            and wanted
-            and not any(one["found_fingerprints"] for one in judged)
-        ):
+        asked = any(one["registry"] == item["registry"] for node in nodes for one in node["registries"])
+        if nodes and item["expected_fingerprints"] and not asked:
             said.append(
                 f"{item['registry']}: pinned, but no node has a CA for it. Next step: compare the name with the one "
                 "in image references, port included; if nothing pulls from it, take it out of harbor_ca_registries."

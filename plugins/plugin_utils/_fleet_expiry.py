@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_input import moment
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_registries import ending_of
 
 LEVELS = ("ok", "warning", "error", "expired")
 _DAY = 86400
@@ -20,6 +21,10 @@ _DAY = 86400
 CURE = {
     "ca": "Get or make the next CA now, and bring it to the nodes with nodetrust.harbor.rotate_ca while this one is "
     "still valid.",
+    "ca_expired": "Get or make the next CA, and bring it to the nodes with nodetrust.harbor.rotate_ca; that this one "
+    "has expired is no obstacle. If its successor stands beside it in the list already, take this one out.",
+    "ca_ending": "Finish the rotation: give the registry its new certificate, then run nodetrust.harbor.rotate_ca with "
+    "the phases switch and remove.",
     "served": "Renew the certificate of the registry itself; nodes need nothing for that as long as the CA stays.",
 }
 
@@ -44,7 +49,10 @@ def check_thresholds(warning_days: int, error_days: int) -> dict[str, int]:
 def expiries(
     registries: list[dict[str, Any]], thresholds: Mapping[str, int], now: datetime
 ) -> list[dict[str, Any]]:
-    """One entry for each certificate that pulls depend on, what ends first stands first."""
+    """One entry for each certificate that pulls depend on, what ends first stands first.
+
+    A CA that a rotation takes away is never more than a warning: what it needs is being done.
+    """
     found = []
     for item in registries:
         kinds = [("ca", certificate) for certificate in item["certificates"]]
@@ -55,6 +63,8 @@ def expiries(
             if end is None:
                 continue
             left = (end - now).total_seconds() / _DAY
+            level = _level(left, thresholds)
+            ending = which == "ca" and certificate["fingerprint"] in ending_of(item)
             found.append(
                 {
                     "registry": item["registry"],
@@ -64,7 +74,8 @@ def expiries(
                     "not_before": certificate["not_before"],
                     "not_after": certificate["not_after"],
                     "days_left": round(left, 1),
-                    "level": _level(left, thresholds),
+                    "level": "warning" if ending and level != "ok" else level,
+                    "ending": ending,
                 }
             )
     return sorted(found, key=lambda one: (one["not_after"], one["registry"], one["kind"]))
@@ -85,7 +96,16 @@ def worst(found: list[dict[str, Any]]) -> str:
 
 def say(one: Mapping[str, Any]) -> str:
     """An expiry in a sentence, with the cure."""
-    what = "the CA" if one["kind"] == "ca" else "the certificate that the registry serves"
+    what = {
+        "served": "the certificate that the registry serves",
+        "ca_ending": "the CA that a rotation replaces,",
+    }.get(_case(one), "the CA")
     days = abs(one["days_left"])
-    when = f"expired {days:g} days ago" if one["level"] == "expired" else f"expires in {days:g} days"
-    return f"{one['registry']}: {what} {one['subject']} {when} ({one['not_after']}). Next step: {CURE[one['kind']]}"
+    when = f"expired {days:g} days ago" if one["days_left"] <= 0 else f"expires in {days:g} days"
+    return f"{one['registry']}: {what} {one['subject']} {when} ({one['not_after']}). Next step: {CURE[_case(one)]}"
+
+
+def _case(one: Mapping[str, Any]) -> str:
+    if one["kind"] == "ca" and one["ending"]:
+        return "ca_ending"
+    return "ca_expired" if one["kind"] == "ca" and one["level"] == "expired" else str(one["kind"])

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_input import mapping
+
 AUDIT = "__harbor_ca_audit"
 OUTCOME = "harbor_ca_result"
+# A group of the run itself, which says nothing of the inventory.
+_OURS = "harbor_ca_to_correct"
 
 
 def results_of(hosts: Iterable[str], hostvars: Mapping[str, Any], check_mode: bool) -> list[dict[str, Any]]:
@@ -19,14 +23,30 @@ def results_of(hosts: Iterable[str], hostvars: Mapping[str, Any], check_mode: bo
     entries = []
     for host in hosts:
         known = hostvars[host]
-        done = known.get(OUTCOME)
+        done, found = known.get(OUTCOME), known.get(AUDIT)
         node = known.get("cluster_node") or {}
         entries.append(
             {
                 "node": host,
                 "cluster": node.get("cluster"),
-                "result": known.get(AUDIT) if done is None else done,
+                "groups": [group for group in known.get("group_names") or [] if group != _OURS],
+                "labels": node.get("labels") or {},
+                "result": found if done is None else _together(done, found),
                 "action": "audit" if done is None or check_mode else "correct",
             }
         )
     return entries
+
+
+def _together(done: Any, found: Any) -> Any:
+    """What was done, and what only the audit before it knows: the node's clock, and a registry that was left alone."""
+    if not isinstance(done, Mapping) or not isinstance(found, Mapping):
+        return done
+    whole = {"node_time": found.get("node_time"), **done}
+    entries, before = done.get("registries"), found.get("registries")
+    if isinstance(entries, list) and isinstance(before, list) and entries:
+        seen = [mapping(entry).get("registry") for entry in entries]
+        whole["registries"] = entries + [
+            entry for entry in before if mapping(entry).get("registry") not in seen
+        ]
+    return whole

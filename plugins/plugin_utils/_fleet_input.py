@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -85,13 +84,6 @@ def pins(answer: Mapping[str, Any], key: str) -> list[str]:
         return sorted({parse_pin(item) for item in value})
     except TrustError:
         raise Garbage(f"{key} holds something that is no SHA-256 fingerprint") from None
-
-
-def number(value: object) -> float | None:
-    """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return round(float(value), 3)
 
 
 def moment(value: object) -> datetime | None:

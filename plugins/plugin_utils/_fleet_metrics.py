@@ -118,7 +118,13 @@ def _who(node: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _what(one: Mapping[str, Any]) -> dict[str, str]:
-    return {key: one[key] for key in ("registry", "kind", "fingerprint", "subject")}
+    # Nobody is to be called out of bed for a CA that is being replaced.
+    kind = "ca_ending" if one["ending"] else one["kind"]
+    return {
+        "registry": one["registry"],
+        "kind": kind,
+        **{key: one[key] for key in ("fingerprint", "subject")},
+    }
 
 
 def _by_registry(nodes: Iterable[Mapping[str, Any]]) -> Iterable[_Row]:

@@ -22,7 +22,6 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_input impo
     mapping,
     moment,
     name,
-    number,
     pins,
     stamp,
     text,
@@ -37,16 +36,20 @@ STATES = (OK, CORRECTED, DRIFTED, UNKNOWN, UNREACHABLE, FAILED)
 PROOFS = ("proven", "failed", "none", "skipped", "pending_restart")
 
 _DRIFT = "Run nodetrust.harbor.correct_drift; with --check --diff first to see what it would do."
+_EXPIRED = (
+    "Get the registry's new CA, and bring it to this node and all others with nodetrust.harbor.rotate_ca."
+)
 _ALONE = "Run the playbook for this node alone with -vvv."
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the controller knows itself: fingerprints by registry, and when the run began and ended."""
+    """What the controller knows itself: fingerprints by registry, begin and end of the run, whose CAs have expired."""
 
     fingerprints: Mapping[str, frozenset[str]] = field(default_factory=dict)
     started: datetime | None = None
     ended: datetime | None = None
+    expired: frozenset[str] = frozenset()
 
 
 def node_from(entry: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
@@ -99,7 +102,6 @@ def _blank(entry: Mapping[str, Any]) -> dict[str, Any]:
         "runtime": None,
         "restart_due": False,
         "changes": [],
-        "seconds": number(entry.get("seconds")),
         "clock_skew_seconds": None,
         "registries": [],
     }
@@ -152,7 +154,7 @@ def _read(node: dict[str, Any], answer: Mapping[str, Any], entry: Mapping[str, A
     if failed:
         _failed(node, answer)
     else:
-        _judged(node, answer, changed)
+        _judged(node, answer, changed, asked)
 
 
 def _changes(answer: Mapping[str, Any]) -> list[str]:
@@ -164,18 +166,25 @@ def _failed(node: dict[str, Any], answer: Mapping[str, Any]) -> None:
     node.update(
         state=FAILED,
         reason=name(answer.get("reason")) or "failed",
-        next_step=text(answer.get("next_step"), LONG) or _ALONE,
+        next_step=text(answer.get("next_step"), LONG) or _first_step(answer) or _ALONE,
         found=words(answer.get("found")),
         expected=words(answer.get("expected")),
     )
-    node["message"] = _what(node, answer) or "The task failed and said nothing."
+    node["message"] = _what(answer) or "The task failed and said nothing."
     about = text(answer.get("registry"))
     for item in node["registries"]:
         if item["registry"] == about:
             item["state"] = FAILED
 
 
-def _what(node: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+def _first_step(answer: Mapping[str, Any]) -> str:
+    """A list of registries with several mistakes has no step of its own; each of them has one."""
+    errors = answer.get("errors")
+    first = errors[0] if isinstance(errors, (list, tuple)) and errors else None
+    return text(mapping(first).get("next_step"), LONG)
+
+
+def _what(answer: Mapping[str, Any]) -> str:
     """The message without what has a field of its own: the node's name for itself, found, expected, next step."""
     said = text(answer.get("msg"), LONG)
     own = text(answer.get("node"))
@@ -183,12 +192,12 @@ def _what(node: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
         said = said.removeprefix(f"{own}: ")
     if name(answer.get("reason")):
         for label, field_name in (("Next step", "next_step"), ("Expected", "expected"), ("Found", "found")):
-            if node[field_name]:
+            if words(answer.get(field_name)):
                 said = said.partition(f" {label}: ")[0]
     return said
 
 
-def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool) -> None:
+def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool, asked: Asked) -> None:
     registries = node["registries"]
     states = {item["state"] for item in registries}
     worst = max(states, key=STATES.index)
@@ -212,7 +221,9 @@ def _judged(node: dict[str, Any], answer: Mapping[str, Any], changed: bool) -> N
             text(answer.get("restart_why"), LONG) or "the runtime does not use exactly the pinned CAs"
         ]
         node["message"] = text("; ".join(why), LONG)
-        node["next_step"] = _DRIFT
+        drifted = {item["registry"] for item in registries if item["state"] == DRIFTED}
+        # That playbook leaves a CA that has expired alone.
+        node["next_step"] = _EXPIRED if drifted <= asked.expired else _DRIFT
 
 
 def _registries(answer: Mapping[str, Any], changed: bool, asked: Asked) -> list[dict[str, Any]]:

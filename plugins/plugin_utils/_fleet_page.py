@@ -97,6 +97,7 @@ class _Shared:
 def compact(document: Mapping[str, Any], limit: int, many: int) -> dict[str, Any]:
     """What the page's script reads: the document, with one short row for each node."""
     shared = _Shared()
+    whole_texts = (limit, many) == _LIMITS[0]
 
     def cut(value: Any) -> Any:
         if isinstance(value, str):
@@ -120,9 +121,10 @@ def compact(document: Mapping[str, Any], limit: int, many: int) -> dict[str, Any
             STATES.index(node["state"]),
             shared.place(why),
             shared.place(node["runtime"]),
-            shared.place({**more, "labels": node["labels"] if (limit, many) == _LIMITS[0] else {}}),
+            shared.place(more),
+            # Each by itself: nearly all of them stand on many nodes, but no two nodes have all in common.
+            [shared.place(f"{key}={value}") for key, value in node["labels"].items()] if whole_texts else [],
             node["clock_skew_seconds"],
-            node["seconds"],
             shared.place(registries),
         ]
 

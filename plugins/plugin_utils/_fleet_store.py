@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet import SCHEMA, VERSION, finish
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_input import kind, moment, stamp, text
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_registries import join
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_schema import problems
 
 _SCHEMA_FILE = Path(__file__).resolve().parents[2] / "docs" / "fleet.schema.json"
@@ -131,15 +132,8 @@ def merge(documents: list[dict[str, Any]], thresholds: Mapping[str, int], now: d
         for node in document["nodes"]:
             nodes[node["cluster"], node["node"]] = node
         for item in document["registries"]:
-            known = registries.setdefault(
-                item["registry"], {**item, "certificates": list(item["certificates"])}
-            )
-            known["expected_fingerprints"] = sorted(
-                {*known["expected_fingerprints"], *item["expected_fingerprints"]}
-            )
-            have = {one["fingerprint"] for one in known["certificates"]}
-            known["certificates"] += [one for one in item["certificates"] if one["fingerprint"] not in have]
-            known["served"] = item["served"] or known["served"]
+            known = registries.get(item["registry"], item)
+            registries[item["registry"]] = join(known, item)
     complete = all(run["complete"] for run in runs)
     ends = [end for run in runs if (end := moment(run["ended"]))]
     merged = {

@@ -81,20 +81,22 @@ def check_with_rotation(
     files: Files,
     now: datetime,
     only_new: bool = False,
+    allow_expired: bool = False,
 ) -> tuple[list[CheckedRegistry], list[Turn]]:
     """The registries with the bundles that nodes have to trust, and what the rotation means for each.
 
-    While a rotation lasts that is the old bundle and the new one, and at its very end the new one alone.
+    While a rotation lasts that is the old bundle and the new one, and at its very end the new one alone. The new CA of
+    a rotation may never have expired: there would be nothing to rotate to.
 
     Raises:
         TrustError: the list or the rotation can't be used.
     """
     # Ansible fills options that were left out with null.
     if not rotation or (isinstance(rotation, Mapping) and not any(rotation.values())):
-        return check_registries(entries, files.find, now, files.read_secret), []
+        return check_registries(entries, files.find, now, files.read_secret, allow_expired=allow_expired), []
     hosts = _hosts(rotation)
     new = _new_bundle(rotation, hosts[0], files, now)
-    checked = check_registries(entries, files.find, now, files.read_secret, frozenset(hosts))
+    checked = check_registries(entries, files.find, now, files.read_secret, frozenset(hosts), allow_expired)
     turns = [
         Turn(
             registry.host,
@@ -193,56 +195,88 @@ def check_nodes(phase: str, results: Mapping[str, Mapping[str, Any] | None]) -> 
     lacking = {node: why for node, result in results.items() if (why := _lacks(result))}
     if lacking:
         names = sorted(lacking)
-        more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise NotComplete(
             f"Phase {phase} was not begun: {len(names)} of {len(results)} nodes do not hold the new CA beside the "
             f"old one, or not in effect",
             names,
             reason="rotation_not_complete",
-            found="; ".join(f"{name}: {lacking[name]}" for name in names[:_NAMED]) + more,
+            found="; ".join(f"{name}: {lacking[name]}" for name in names[:_NAMED]) + _more(names),
             expected="phase add complete on every node",
             next_step="run phase add again; take nodes that are gone for good out of the inventory",
         )
 
 
-def check_served(served: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
-    """Refuse as long as a node sees a registry serve something that the new CA alone does not verify.
+def check_served(
+    served: Mapping[str, Iterable[Mapping[str, Any]]],
+    results: Mapping[str, Mapping[str, Any] | None],
+    turns: Iterable[Mapping[str, Any]],
+) -> None:
+    """Refuse as long as a node sees a rotated registry serve something that the new CA alone does not verify.
 
-    A node that cannot look for itself, because it pulls through a proxy for example, is passed over: its pull
-    is the proof. But somebody has to have seen the new certificate.
+    Each node that has the registry must have looked. One that looked and could not connect, because it pulls through
+    a proxy for example, is passed over: its pull is the proof. But somebody has to have seen the new certificate.
 
     Parameters:
-        served: what registry_served_info said on each node.
+        served: what registry_served_info said on each node; nothing for one on which it failed.
+        results: what node_audit said of each node.
+        turns: what the rotation means for the registries of each node, as `Turn.to_dict` wrote it.
     """
-    wrong = {}
-    silent = {}
-    good = set()
-    for node, registries in served.items():
-        for seen in registries:
-            if seen["trusted"]:
-                good.add(seen["registry"])
-            elif seen["reachable"]:
-                wrong[node] = seen
-            else:
-                silent[node] = seen
-    blind = {node: seen for node, seen in silent.items() if seen["registry"] not in good}
-    if wrong or blind or not good:
-        names = sorted(wrong or blind or served)
-        first = (wrong or blind).get(names[0]) if names else None
-        leaf = (first or {}).get("certificate") or {}
+    rotated = {turn["host"] for turn in turns}
+    seen = {(node, one["registry"]): one for node, registries in served.items() for one in registries}
+    good = {registry for (_node, registry), one in seen.items() if one["trusted"]}
+    wanted = [(node, registry) for node in sorted(results) for registry in _of_these(rotated, results[node])]
+    wrong = {key: _shown(seen.get(key)) for key in wanted if _is_wrong(seen.get(key), key[1] in good)}
+    unseen = sorted(rotated - good)
+    if wrong or unseen or not rotated:
+        nodes = list(dict.fromkeys(node for node, _registry in wrong))
         raise NotComplete(
-            "The registry does not serve a certificate of the new CA yet",
-            names,
+            "Not every node has seen the registry serve a certificate of the new CA",
+            nodes,
             reason="new_ca_not_served",
-            registry=(first or {}).get("registry"),
-            found=f"on {', '.join(names[:_NAMED])}: {leaf['subject']}, issued by {leaf['issuer']} "
-            f"({leaf['fingerprint']})"
-            if leaf
-            else f"on {', '.join(names[:_NAMED]) or 'no node'}: {(first or {}).get('reason') or 'nothing was seen'}",
-            expected="a chain that the new CA verifies by itself",
+            registry=next((registry for _node, registry in wrong), unseen[0] if unseen else None),
+            found=_grouped(wrong) or "no node has looked",
+            expected="on every node that has the registry, a chain that the new CA verifies by itself",
             next_step="give the registry its new certificate, with the intermediates if there are any; if it has it, "
-            "the CA in harbor_ca_rotation is not the one that signed it. Then run this phase again",
+            "the CA in harbor_ca_rotation is not the one that signed it. On a node without an answer run "
+            "nodetrust.harbor.registry_served_info to see why. Then run this phase again",
         )
+
+
+def _of_these(rotated: set[str], result: Mapping[str, Any] | None) -> list[str]:
+    """Those that a node has, by its audit; all of them as long as that names no registry at all."""
+    entries = (result or {}).get("registries")
+    known = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, (list, tuple)) else []
+    mine = {str(one.get("registry")) for one in known}
+    return sorted(rotated & mine if mine else rotated)
+
+
+def _is_wrong(seen: Mapping[str, Any] | None, seen_elsewhere: bool) -> bool:
+    if seen is None:
+        return True
+    return not seen["trusted"] and (seen["reachable"] or not seen_elsewhere)
+
+
+def _shown(seen: Mapping[str, Any] | None) -> str:
+    leaf = (seen or {}).get("certificate")
+    if leaf:
+        return f"{leaf['subject']}, issued by {leaf['issuer']} ({leaf['fingerprint']})"
+    return (seen or {}).get("reason") or "no answer"
+
+
+def _grouped(wrong: Mapping[tuple[str, str], str]) -> str:
+    """Nodes that saw the same in one part."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for (node, registry), what in wrong.items():
+        groups.setdefault((registry, what), []).append(node)
+    told = [
+        f"{registry} on {', '.join(nodes[:_NAMED])}{_more(nodes)}: {what}"
+        for (registry, what), nodes in groups.items()
+    ]
+    return "; ".join(told[:_NAMED]) + _more(told)
+
+
+def _more(names: Sequence[str]) -> str:
+    return f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
 
 
 def _lacks(result: Mapping[str, Any] | None) -> str:

@@ -81,10 +81,15 @@ def issue(
     not_before: datetime | None = None,
     not_after: datetime | None = None,
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+    key_ids: bool = True,
 ) -> Credential:
-    """A server certificate for DNS names and IP addresses; with usage CLIENT_AUTH one for a client."""
+    """A server certificate for DNS names and IP addresses; with usage CLIENT_AUTH one for a client.
+
+    Parameters:
+        key_ids: whether it says by which key it was signed; without that only the issuer's name does.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_name(subject or names[0]), issuer, key, not_before, not_after)
+    builder = _builder(_name(subject or names[0]), issuer, key, not_before, not_after, key_ids)
     builder = builder.add_extension(
         x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
     )
@@ -108,10 +113,11 @@ def _builder(
     key: ec.EllipticCurvePrivateKey,
     not_before: datetime | None,
     not_after: datetime | None,
+    key_ids: bool = True,
 ) -> x509.CertificateBuilder:
     now = datetime.now(timezone.utc).replace(microsecond=0)
     issuer_key = issuer.key if issuer else key
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
@@ -119,10 +125,13 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before or now - _DAY)
         .not_valid_after(not_after or now + 365 * _DAY)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+    )
+    if not key_ids:
+        return builder
+    return builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+    ).add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
     )
 
 

@@ -146,7 +146,6 @@ def sample_entries(size: int) -> list[dict[str, Any]]:
                 cluster=cluster,
                 groups=["role_worker"],
                 labels={"zone": f"{cluster}-a"},
-                seconds=1.2,
                 **kinds.get(number % 24, good),
             )
         )

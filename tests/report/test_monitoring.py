@@ -14,7 +14,15 @@ import pytest
 import yaml
 
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_metrics import HELP, NAMED, render
-from ansible_collections.nodetrust.harbor.tests.report.fleet import answer, bundle, document, entry, sample
+from ansible_collections.nodetrust.harbor.tests.report.fleet import (
+    HARBOR,
+    MIRROR,
+    answer,
+    bundle,
+    document,
+    entry,
+    sample,
+)
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "nodetrust.yml"
@@ -85,6 +93,13 @@ def test_the_numbers_are_those_of_the_document() -> None:
     ends = [value for key, value in told.items() if key.startswith("nodetrust_certificate_expiry")]
     assert len(ends) == len(found["expiry"])
     assert min(ends) == 1797408000
+
+
+def test_a_ca_that_is_being_replaced_has_a_kind_of_its_own() -> None:
+    given = {**bundle(days=3), "ending_fingerprints": bundle()["fingerprints"]}
+    told = render(document([entry("a", answer())], [given, bundle(MIRROR, 2)]))
+    kinds = re.findall(r'nodetrust_certificate_expiry\w+{.*registry="([^"]+)",kind="(\w+)"', told)
+    assert kinds == [(HARBOR, "ca_ending"), (MIRROR, "ca")]
 
 
 def test_a_large_fleet_in_flames_has_a_bounded_number_of_series() -> None:

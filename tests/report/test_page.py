@@ -32,6 +32,8 @@ EVIL = [
     "@DATA@ ' \" & \\u003c",
     "javascript:alert(5)",
 ]
+TILES = "[...document.querySelectorAll('.tile')].map(it => [it.dataset.state, +it.querySelector('b').textContent])"
+USABLE = "[...document.querySelectorAll('.tile:enabled')].map(it => it.dataset.state)"
 NAMES = "[...document.querySelectorAll('#rows .name')].map(one => one.textContent)"
 STATES = "[...document.querySelectorAll('#rows tr[data-state]')].map(one => one.dataset.state)"
 
@@ -84,8 +86,8 @@ def test_the_fleet_at_a_glance(page: Page) -> None:
     found = sample(24)
     page.show(found)
     assert page.js("document.title") == "Fleet trust, correct_drift: needs a person"
-    tiles = "[...document.querySelectorAll('.tile')].map(it => [it.dataset.state, +it.querySelector('b').textContent])"
-    assert dict(page.js(tiles)) == found["counts"]
+    assert dict(page.js(TILES)) == found["counts"]
+    assert page.js("document.querySelectorAll('#bar span:not([hidden])').length") == 6
     assert len(page.names()) == 24
     assert page.js("document.querySelectorAll('#warnings li').length") == len(found["warnings"])
 
@@ -108,9 +110,6 @@ def test_filters(page: Page) -> None:
     page.click(".tile.failed")
     assert set(page.js(STATES)) == {"drifted", "failed"}
     assert page.js("document.getElementById('found').textContent").startswith("4 of 24 nodes")
-    # With a registry chosen, the state is the one of the node for that registry.
-    page.type("#registry", MIRROR, "change")
-    assert page.names() == []
     page.click("#clear")
     assert len(page.names()) == 24
     page.type("#cluster", "north", "change")
@@ -119,6 +118,41 @@ def test_filters(page: Page) -> None:
     assert page.names() == ["worker-05.north.example.com"]
     page.type("#search", "zone=south-a")
     assert page.names() == []
+
+
+def test_with_a_registry_chosen_the_tiles_are_about_that_registry(page: Page) -> None:
+    found = sample(24)
+    page.show(found)
+    page.click(".tile.drifted")
+    page.type("#registry", MIRROR, "change")
+    states = [
+        one["state"] for node in found["nodes"] for one in node["registries"] if one["registry"] == MIRROR
+    ]
+    told = dict(page.js(TILES))
+    assert told == {state: states.count(state) for state in found["counts"]}
+    assert told["drifted"] == told["failed"] == 0 < found["counts"]["failed"]
+    # Nobody has drifted there, and the tile that says so can still be let go.
+    assert page.names() == []
+    assert set(page.js(USABLE)) == {state for state in told if told[state]} | {"drifted"}
+    page.click(".tile.drifted")
+    assert page.js("document.querySelector('.tile.drifted').disabled") is True
+    for state in ("corrected", "unknown"):
+        page.click(f".tile.{state}")
+        assert len(page.names()) == told[state] > 0
+        page.click(f".tile.{state}")
+    page.type("#registry", "", "change")
+    assert dict(page.js(TILES)) == found["counts"]
+
+
+def test_a_tile_says_what_a_click_on_it_would_show(page: Page) -> None:
+    page.show(sample(24))
+    page.type("#cluster", "north", "change")
+    page.type("#search", "worker-1")
+    for state, count in page.js(TILES):
+        if count:
+            page.click(f".tile.{state}")
+            assert len(page.names()) == count
+            page.click(f".tile.{state}")
 
 
 def test_sorting_says_so(page: Page) -> None:
@@ -336,6 +370,22 @@ def test_five_thousand_nodes_come_in_pages(page: Page) -> None:
     assert page.js("document.querySelector('[data-go=Next]').disabled") is True
     page.type("#search", "worker-4999.")
     assert page.names() == ["worker-4999.north.example.com"]
+
+
+def test_labels_stay_on_the_page_of_a_large_fleet() -> None:
+    """As in a cluster: one label is the node's own, and the others stand on many."""
+    told = [
+        entry(
+            f"worker-{number}",
+            answer(),
+            labels={"hostname": f"worker-{number}", **{f"example.com/{key}": "x" * 40 for key in range(20)}},
+        )
+        for number in range(5000)
+    ]
+    content = render(document(told))
+    assert len(content) < LARGEST
+    assert "hostname=worker-4999" in content
+    assert "labels are left out" not in content
 
 
 def test_the_page_stays_small_also_if_every_node_has_its_own_story() -> None:

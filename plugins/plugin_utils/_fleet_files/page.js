@@ -40,27 +40,27 @@
   const shared = (index) => data.shared[index];
 
   const nodes = data.nodes.map((row, index) => {
-    const [name, cluster, state, why, runtime, more, skew, seconds, registries] = row;
+    const [name, cluster, state, why, runtime, more, labels, skew, registries] = row;
     const mine = new Map();
     for (const ref of shared(registries)) {
       const one = shared(ref);
       mine.set(one.registry, one);
     }
     return { index, name, cluster: shared(cluster) || "", state: STATES[state], why: shared(why),
-             runtime: shared(runtime), more: shared(more), skew, seconds, mine, hay: null };
+             runtime: shared(runtime), more: shared(more), labels, skew, mine, hay: null };
   });
   const names = data.registries.map((item) => item.registry);
   for (const node of nodes) for (const name of node.mine.keys()) if (!names.includes(name)) names.push(name);
 
   const runtimeOf = (node) => (node.runtime ? node.runtime.name + " " + node.runtime.version : "");
   const stateFor = (node, registry) => (node.mine.has(registry) ? node.mine.get(registry).state : "none");
+  const labelsOf = (node) => node.labels.map(shared);
   const rank = (state) => STATES.indexOf(state);
 
   function hayOf(node) {
     if (node.hay === null) {
-      const labels = Object.entries(node.more.labels).map(([key, value]) => key + "=" + value);
       node.hay = [node.name, node.cluster, node.state, node.why.reason, node.why.message, runtimeOf(node),
-                  ...node.more.groups, ...labels].join("\n").toLowerCase();
+                  ...node.more.groups, ...labelsOf(node)].join("\n").toLowerCase();
     }
     return node.hay;
   }
@@ -80,18 +80,28 @@
 
   function showTiles() {
     for (const state of [...STATES].reverse()) {
-      const count = data.counts[state];
-      const share = nodes.length ? Math.round((count / nodes.length) * 1000) / 10 : 0;
-      const tile = el("button", { class: "tile " + state, type: "button", "aria-pressed": "false", disabled: !count,
-                                  "data-state": state, onclick: () => toggle(state) },
-        el("b", {}, String(count)), el("span", {}, icon(state), SAID[state]), el("small", {}, share + " %"));
-      $("tiles").append(tile);
-      if (count) {
-        const part = el("span", { class: state });
-        part.style.flexGrow = String(count);
-        part.style.background = "currentColor";
-        $("bar").prepend(part);
-      }
+      $("tiles").append(el("button", { class: "tile " + state, type: "button", "data-state": state, onclick: () => toggle(state) },
+        el("b", {}), el("span", {}, icon(state), SAID[state]), el("small", {})));
+      const part = el("span", { class: state, "data-state": state });
+      part.style.background = "currentColor";
+      $("bar").prepend(part);
+    }
+  }
+
+  // What a click on a tile would show: all filters count but the states themselves.
+  function showCounts(counts) {
+    const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    for (const tile of $("tiles").children) {
+      const state = tile.dataset.state, count = counts.get(state) || 0, pressed = view.states.has(state);
+      tile.querySelector("b").textContent = String(count);
+      tile.querySelector("small").textContent = (total ? Math.round((count / total) * 1000) / 10 : 0) + " %";
+      tile.setAttribute("aria-pressed", String(pressed));
+      tile.disabled = !count && !pressed;
+    }
+    for (const part of $("bar").children) {
+      const count = counts.get(part.dataset.state) || 0;
+      part.style.flexGrow = String(count);
+      part.hidden = !count;
     }
   }
 
@@ -112,8 +122,8 @@
         return zone;
       });
       const left = Math.floor(Math.abs(one.days_left));
-      const said = one.level === "expired" ? "expired " + left + " days ago" : left + " days left";
-      const kind = one.kind === "ca" ? "CA" : "served certificate";
+      const said = one.days_left <= 0 ? "expired " + left + " days ago" : left + " days left";
+      const kind = one.ending ? "CA that a rotation replaces" : one.kind === "ca" ? "CA" : "served certificate";
       const track = el("div", { class: "track " + (one.level === "ok" ? "ok" : one.level) }, fill, ...zones,
         el("span", { class: "said" }, said, mark(one.level)));
       return el("li", { "data-level": one.level },
@@ -146,12 +156,14 @@
 
   function refresh() {
     const query = view.query.toLowerCase().split(/\s+/).filter(Boolean);
+    const counts = new Map();
     const found = nodes.filter((node) => {
       if (view.cluster && node.cluster !== view.cluster) return false;
       const state = view.registry ? stateFor(node, view.registry) : node.state;
       if (view.registry && state === "none") return false;
-      if (view.states.size && !view.states.has(state)) return false;
-      return query.every((word) => hayOf(node).includes(word));
+      if (!query.every((word) => hayOf(node).includes(word))) return false;
+      counts.set(state, (counts.get(state) || 0) + 1);
+      return !view.states.size || view.states.has(state);
     });
     const keys = new Map(found.map((node) => [node, sortKey(node)]));
     const turn = view.down ? -1 : 1;
@@ -162,7 +174,7 @@
     });
     view.rows = found;
     view.page = 0;
-    for (const tile of $("tiles").children) tile.setAttribute("aria-pressed", String(view.states.has(tile.dataset.state)));
+    showCounts(counts);
     showRows();
   }
 
@@ -250,14 +262,13 @@
 
   function detail(node) {
     const { why, more } = node;
-    const labels = Object.entries(more.labels).map(([key, value]) => key + "=" + value);
     const cell = el("td", { role: "cell", colspan: String($("head").children.length) },
       why.next_step ? el("p", { class: "fix" }, el("b", {}, "How to fix: "), why.next_step) : "",
       facts([["State", mark(node.state)], ["Reason", why.reason], ["What", why.message], ["Found", why.found],
              ["Expected", why.expected], ["Done", list(more.changes)],
              ["Restart", more.restart_due ? "a restart of the runtime is due" : ""], ["Runtime", runtimeOf(node)],
-             ["Clock", clock(node.skew)], ["Took", node.seconds === null ? "" : node.seconds + " s"],
-             ["Cluster", node.cluster], ["Groups", more.groups.join(", ")], ["Labels", labels.join(", ")]]));
+             ["Clock", clock(node.skew)], ["Cluster", node.cluster], ["Groups", more.groups.join(", ")],
+             ["Labels", labelsOf(node).join(", ")]]));
     for (const one of node.mine.values()) {
       cell.append(el("h3", {}, one.registry), facts([
         ["State", mark(one.state)], ["Certificates", fingerprints(one.found_fingerprints, one.expected_fingerprints)],

@@ -69,8 +69,21 @@ def test_refused_before_a_node_is_connected_to(
     assert "UNREACHABLE" not in said
 
 
+@pytest.mark.parametrize("option", ["report_file", "report_html", "metrics_file"])
+def test_a_report_that_cannot_be_written_stops_the_run_at_its_end_and_not_before(
+    tmp_path: Path, option: str
+) -> None:
+    code, said = run(tmp_path, "correct_drift", **{f"harbor_ca_{option}": str(tmp_path / "no" / "fleet")})
+    assert code == 2, said
+    assert said.count("UNREACHABLE") == 2
+    assert "2 nodes: 2 unreachable" in said
+    assert "the report can't be written" in said.partition("End with a failure if the report")[2]
+    # The next run is not told of a lock.
+    assert not (tmp_path / "lock").read_text()
+
+
 def test_a_bad_list_and_nodes_that_are_gone_are_reported_and_end_with_2(tmp_path: Path) -> None:
-    bad = [{"host": HOST, "ca_pem": EXPIRED.pem}]
+    bad = [{"host": HOST, "ca_pem": pki.issue(OLD, HOST).pem}]
     code, said = run(tmp_path, "audit", harbor_ca_registries="{{ mine }}", mine=LIST)
     assert code == 2, said
     report = json.loads((tmp_path / "fleet.json").read_text())
@@ -79,7 +92,7 @@ def test_a_bad_list_and_nodes_that_are_gone_are_reported_and_end_with_2(tmp_path
     assert code == 2, said
     report = json.loads((tmp_path / "fleet.json").read_text())
     assert {(node["state"], node["reason"]) for node in report["nodes"]} == {("failed", "invalid_registries")}
-    assert "has expired" in report["nodes"][0]["message"]
+    assert "is not a CA" in report["nodes"][0]["message"]
     assert report["run"]["complete"] is True
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -176,6 +177,28 @@ def test_a_served_certificate_of_the_given_ca_is_not(run: Run, at_the_server: Ca
         result = run(registries=[{"host": HOST, "ca_pem": CA.pem}], check_served=True)
     assert result["registries"][0]["served"]["trusted"] is True
     assert result["warnings"] == []
+
+
+def test_of_a_ca_that_a_rotation_takes_away_it_says_so_and_asks_for_no_other(run: Run) -> None:
+    soon = pki.make_ca("Old CA", not_after=datetime.now(timezone.utc) + timedelta(days=3))
+    rotation = {"hosts": [HOST], "ca_pem": CA.pem}
+    registries = [{"host": HOST, "ca_pem": soon.pem}, {"host": "other.example.com", "ca_pem": soon.pem}]
+    result = run(registries=registries, rotation=rotation)
+    assert [one["ending_fingerprints"] for one in result["registries"]] == [[soon.fingerprint], []]
+    (warning,) = result["warnings"]
+    assert warning.startswith("other.example.com: ")
+    (first, _other) = run(registries=registries, rotation=rotation, only_new=True)["registries"]
+    assert (first["fingerprints"], first["ending_fingerprints"]) == ([CA.fingerprint], [])
+
+
+def test_an_expired_ca_is_an_error_or_a_finding(run: Run) -> None:
+    expired = pki.make_ca("Old CA", not_after=datetime.now(timezone.utc) - timedelta(hours=1))
+    registries = [{"host": HOST, "ca_pem": expired.pem}, {"host": "other.example.com", "ca_pem": CA.pem}]
+    assert run(registries=registries)["reason"] == "invalid_registries"
+    result = run(registries=registries, allow_expired=True)
+    assert [one["expired"] for one in result["registries"]] == [True, False]
+    (warning,) = result["warnings"]
+    assert warning.startswith(f"{HOST}: ") and "expired on" in warning
 
 
 def test_a_registry_out_of_reach_is_no_error(run: Run) -> None:

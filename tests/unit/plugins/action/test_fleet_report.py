@@ -86,6 +86,23 @@ def test_failures_are_reports(tmp_path: Path, monkeypatch: Any, options: dict[st
     assert result["next_step"].rstrip(".") in result["msg"]
 
 
+def test_a_path_that_cannot_be_written_is_a_warning_at_the_beginning(tmp_path: Path) -> None:
+    bad, good = str(tmp_path / "no" / "x.json"), str(tmp_path / "fleet.html")
+    result = report(results=[], complete=False, json_file=bad, html_file=good)
+    assert (result["failed"], result["files"]) == (False, [good])
+    (warning,) = result["warnings"]
+    assert "can't be written" in warning and "Next step: " in warning
+
+
+def test_at_the_end_it_is_a_failure_that_still_tells_of_the_fleet(tmp_path: Path) -> None:
+    bad, good = str(tmp_path / "no" / "x.json"), str(tmp_path / "fleet.html")
+    for more in ({}, {"complete": False}):
+        result = report(results=BAD, json_file=bad, html_file=good, **more)
+        assert (result["failed"], result["reason"], result["files"]) == (True, "report_not_written", [good])
+        assert (result["path"], result["counts"]["drifted"]) == (bad, 1)
+        assert result["summary"]
+
+
 def test_thresholds_in_the_wrong_order() -> None:
     result = run_action(fleet_report, results=GOOD, warning_days=5, error_days=10)
     assert (result["failed"], result["reason"]) == (True, "bad_thresholds")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controlle
 from tests.lab import pki
 
 HOST = "harbor.example.com"
+NOW = datetime.now(timezone.utc)
+EXPIRED = pki.make_ca("Harbor CA", not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=2))
 OLD, NEW, TOKEN = pki.make_ca("Harbor CA"), pki.make_ca("Harbor CA"), pki.make_ca("Token CA")
 ENTRY = {"host": HOST, "ca_pem": OLD.pem}
 ROTATION = {"hosts": [HOST], "ca_pem": NEW.pem}
@@ -94,3 +97,38 @@ def test_without_a_rotation_drift_is_one_call(node: Node) -> None:
     node.held = set()
     assert audit()["in_effect"] is False
     assert len(node.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "curable"),
+    [
+        ({"in_effect": True, "registries": []}, False),
+        ({"in_effect": False, "registries": [{"registry": HOST, "in_effect": False}]}, False),
+        (
+            {
+                "in_effect": False,
+                "registries": [
+                    {"registry": HOST, "in_effect": False},
+                    {"registry": "other.example.com", "in_effect": False},
+                ],
+            },
+            True,
+        ),
+        ({"in_effect": False, "registries": ["junk", {"registry": ["junk"]}]}, True),
+        ({"in_effect": False, "registries": 7}, True),
+        ({"in_effect": False}, True),
+    ],
+    ids=["right", "only the expired one", "another one too", "junk", "more junk", "nothing"],
+)
+def test_an_expired_ca_is_compared_but_nothing_is_cured_by_bringing_it_back(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], curable: bool
+) -> None:
+    monkeypatch.setattr(node_audit.ActionModule, "_execute_module", lambda _self, **_call: dict(answer))
+    good = {"host": "other.example.com", "ca_pem": OLD.pem}
+    result = audit(registries=[{**ENTRY, "ca_pem": EXPIRED.pem}, good])
+    assert (result["expired"], result["curable"]) == ([HOST], curable)
+
+
+def test_a_node_without_an_answer_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_audit.ActionModule, "_execute_module", lambda _self, **_call: {"failed": True})
+    assert "curable" not in audit()

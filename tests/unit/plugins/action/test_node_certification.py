@@ -413,6 +413,14 @@ class TestHosts:
         assert {said["failed"] for said in result["hosts"].values()} == {False}
         assert not self.run(lab, hostvars)["changed"]
 
+    def test_a_registry_that_was_left_alone_proves_nothing_and_disproves_nothing(self, lab: Lab) -> None:
+        lab.api.store.add(make_node("a"), make_node("c"))
+        lab.certify("c")
+        hostvars = {name: outcome(name, left_alone=["mirror.example.com"]) for name in ("a", "c")}
+        result = self.run(lab, hostvars)
+        assert not result["changed"]
+        assert [said["certified"] for said in result["hosts"].values()] == [False, True]
+
     def test_a_host_learns_that_its_node_could_not_be_marked(self, lab: Lab) -> None:
         lab.api.store.add(make_node("a"), make_node("b"))
         hostvars = {name: outcome(name) for name in ("a", "b", "late")}

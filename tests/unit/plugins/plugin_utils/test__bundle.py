@@ -392,6 +392,22 @@ def test_a_ca_that_ends_soon_is_told() -> None:
     assert registries[0].expiry_warnings(NOW - 60 * DAY) == []
 
 
+def test_who_only_looks_may_look_at_an_expired_ca() -> None:
+    entries = [
+        entry(EXPIRED),
+        entry(host="both.example.com", ca_pem=CA.pem + EXPIRED.pem),
+        entry(host="token.example.com", extra_ca_pem=EXPIRED.pem),
+        entry(host="good.example.com"),
+    ]
+    assert [error["reason"] for error in problems(entries)] == ["expired"] * 3
+    registries = _bundle.check_registries(entries, now=NOW, allow_expired=True)
+    assert [registry.expired(NOW) for registry in registries] == [True, False, True, False]
+    warning = registries[0].expiry_warnings(NOW)[0]
+    assert "Expired CA" in warning and "expired on " in warning and "rotate_ca" in warning
+    # Nothing else is forgiven.
+    assert only_problem([entry(FUTURE)], allow_expired=True)["reason"] == "not_yet_valid"
+
+
 def test_without_cryptography_the_next_step_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bundle, "HAS_CRYPTOGRAPHY", False)
     with pytest.raises(TrustError) as caught:

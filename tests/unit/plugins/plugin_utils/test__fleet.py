@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _fleet_summary
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._bundle import InvalidRegistries
 from ansible_collections.nodetrust.harbor.tests.report.fleet import (
     HARBOR,
     MIRROR,
@@ -141,6 +142,32 @@ def test_a_failure_is_told_once_not_in_the_message_and_in_the_fields_too() -> No
     )
 
 
+MISTAKES = InvalidRegistries(
+    [
+        {
+            "where": f"entry {number} of 2",
+            "msg": f"It is wrong. Found: {number}. Next step: {step}.",
+            "next_step": step,
+        }
+        for number, step in enumerate(("Cure it", "Cure that too"), 1)
+    ]
+)
+
+
+def test_the_next_step_of_a_bad_list_is_the_one_of_its_first_mistake() -> None:
+    node = only(document([entry(result={"failed": True, "msg": str(MISTAKES), **MISTAKES.facts()})]))
+    assert (node["reason"], node["next_step"]) == ("invalid_registries", "Cure it")
+    # What has no field of its own stays in the message.
+    for words in ("2 problems", "Found: 1", "Found: 2", "Next step: Cure that too"):
+        assert words in node["message"]
+
+
+@pytest.mark.parametrize("errors", [None, 7, [], [7], [{"next_step": 7}]])
+def test_errors_without_a_next_step_leave_the_usual_one(errors: Any) -> None:
+    node = only(document([entry(result={"failed": True, "msg": "no", "reason": "x", "errors": errors})]))
+    assert "-vvv" in node["next_step"]
+
+
 def test_texts_are_bounded_and_printable() -> None:
     given = {"failed": True, "msg": "a\x1b[31mb\u202ec\n" + "x" * 100_000, "next_step": ["no text"]}
     node = only(document([entry("n" * 500, given, labels={"a": "\x07" * 9, 1: 2})]))
@@ -240,6 +267,25 @@ def test_expiry_of_a_ca_that_is_only_pinned_comes_from_the_nodes() -> None:
     assert [one["fingerprint"] for one in found["expiry"]] == [pin(1)]
 
 
+def test_an_expired_ca_is_told_with_a_cure_that_still_works() -> None:
+    found = document([entry(result=answer())], [bundle(days=-3)])
+    (said,) = (line for line in found["warnings"] if "expired 3 days ago" in line)
+    assert "that this one has expired is no obstacle" in said
+
+
+@pytest.mark.parametrize(("lacking", "step"), [([MIRROR], "rotate_ca"), ([HARBOR, MIRROR], "correct_drift")])
+def test_a_node_that_lacks_a_ca_that_has_expired_is_not_sent_to_where_nothing_is_done(
+    lacking: list[str], step: str
+) -> None:
+    bundles = [bundle(), {**bundle(MIRROR, 2, days=-3), "expired": True}]
+    told = [
+        registry(host, number, [] if host in lacking else None)
+        for number, host in enumerate([HARBOR, MIRROR], 1)
+    ]
+    node = only(document([entry(result=answer(*told))], bundles))
+    assert (node["state"], step in node["next_step"]) == ("drifted", True)
+
+
 def test_two_cas_with_the_same_subject_stay_two() -> None:
     same = [certificate(1, 10, "CN=CA"), certificate(2, 900, "CN=CA")]
     given = {"host": HARBOR, "fingerprints": [pin(1), pin(2)], "certificates": same}
@@ -249,6 +295,67 @@ def test_two_cas_with_the_same_subject_stay_two() -> None:
     found = document([entry(result=answer(told))], [given])
     assert [one["level"] for one in found["expiry"]] == ["warning", "ok"]
     assert only(found)["state"] == "ok"
+
+
+def rotating(days: float, held: list[int], **more: Any) -> dict[str, Any]:
+    """A fleet of one node while a rotation from CA 1, which ends in so many days, to CA 2 lasts."""
+    both = sorted([pin(1), pin(2)])
+    given = {
+        "host": HARBOR,
+        "fingerprints": both,
+        "ending_fingerprints": [pin(1)],
+        "certificates": [certificate(1, days), certificate(2)],
+    }
+    expected = both if held == [1, 2] else [pin(2)]
+    told = registry(found=held, expected_fingerprints=expected, in_sync=True, in_effect=True)
+    return document([entry(result=answer(told)), *more.pop("others", [])], [given], **more)
+
+
+@pytest.mark.parametrize(("days", "level"), [(300, "ok"), (3, "warning"), (-3, "warning")])
+def test_a_ca_that_is_being_replaced_is_at_most_a_warning(days: float, level: str) -> None:
+    found = rotating(days, [1, 2])
+    VALIDATOR.validate(found)
+    levels = {one["fingerprint"]: (one["level"], one["ending"]) for one in found["expiry"]}
+    assert levels == {pin(1): (level, True), pin(2): ("ok", False)}
+    assert found["status"] == "clean"
+    said = [line for line in found["warnings"] if "Harbor CA 1" in line]
+    assert len(said) == (level != "ok")
+    for line in said:
+        assert "a rotation replaces" in line and "Finish the rotation" in line
+        assert ("expired 3 days ago" if days < 0 else "expires in 3 days") in line
+
+
+def test_after_the_last_phase_the_old_ca_is_nobodys_any_more() -> None:
+    found = rotating(-3, [2])
+    VALIDATOR.validate(found)
+    assert [one["fingerprint"] for one in found["expiry"]] == [pin(2)]
+    (item,) = found["registries"]
+    assert (item["expected_fingerprints"], item["ending_fingerprints"]) == ([pin(2)], [])
+    # Who could not be asked may still have it.
+    assert len(rotating(-3, [2], others=[entry("b", unreachable=True)])["expiry"]) == 2
+
+
+def test_what_one_list_rotates_away_and_another_one_keeps_is_no_less_than_an_error() -> None:
+    keeps = {"host": HARBOR, "fingerprints": [pin(1)], "certificates": [certificate(1, 3)]}
+    rotates = {**keeps, "fingerprints": [pin(1), pin(2)], "ending_fingerprints": [pin(1)]}
+    for bundles in ([keeps, rotates], [rotates, keeps]):
+        (one,) = document([entry(result=answer())], bundles)["expiry"]
+        assert (one["level"], one["ending"]) == ("error", False)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_lists_for_a_registry_the_worse_look_counts(turn: int) -> None:
+    def served(*bundles: dict[str, Any]) -> Any:
+        (item,) = document([entry(result=answer())], list(bundles)[::turn])["registries"]
+        return item["served"]
+
+    unseen = {**bundle(trusted=None), "served": {"reachable": False, "reason": "refused", "trusted": None}}
+    assert served(bundle(trusted=False), bundle(trusted=True))["trusted"] is False
+    assert served(bundle(trusted=False), bundle())["trusted"] is False
+    assert served(unseen, bundle(trusted=True))["trusted"] is True
+    sooner, later = bundle(trusted=True, days=3), bundle(trusted=True)
+    sooner["served"] = {**later["served"], "certificate": certificate(101, 3)}
+    assert served(sooner, later)["not_after"] == certificate(101, 3)["not_after"]
 
 
 YEAR = timedelta(days=365)
@@ -296,6 +403,12 @@ def test_pins_for_a_registry_that_no_node_has() -> None:
     found = document([entry(result=answer())], [bundle(), bundle(MIRROR, 2)])
     assert any(MIRROR in line and "no node has a CA" in line for line in found["warnings"])
     assert not any(HARBOR in line for line in found["warnings"])
+
+
+@pytest.mark.parametrize("found", [[], None], ids=["wholly drifted", "nobody answers"])
+def test_a_fleet_that_only_lacks_the_ca_is_not_told_to_take_the_registry_out(found: Any) -> None:
+    given = answer(registry(found=found)) if found is not None else "garbage"
+    assert document([entry(result=given)])["warnings"] == []
 
 
 def test_the_schema_says_no_to_more_than_types() -> None:

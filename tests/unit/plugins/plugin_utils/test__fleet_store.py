@@ -118,6 +118,26 @@ def test_shards_become_one_fleet() -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(merged)
 
 
+def test_what_one_shard_saw_served_is_not_lost_in_another() -> None:
+    bad = document([entry("a", answer())], [bundle(trusted=False)])
+    good = document([entry("b", answer())], [bundle(trusted=True)])
+    for shards in ([bad, good], [good, bad]):
+        merged = _fleet_store.merge(shards, THRESHOLDS, NOW)
+        assert (merged["registries"][0]["served"]["trusted"], merged["status"]) == (False, "needs_a_person")
+
+
+def test_a_document_of_an_earlier_release_has_no_rotation(tmp_path: Path) -> None:
+    old = copy.deepcopy(GOOD)
+    for item in old["registries"]:
+        del item["ending_fingerprints"]
+    for one in old["expiry"]:
+        del one["ending"]
+    path = str(tmp_path / "fleet.json")
+    _fleet_store.write(path, _fleet_store.to_json(old))
+    merged = _fleet_store.merge([_fleet_store.read(path)], THRESHOLDS, NOW)
+    assert merged["registries"][0]["ending_fingerprints"] == []
+
+
 def test_a_shard_that_was_cut_off_makes_the_whole_incomplete() -> None:
     merged = _fleet_store.merge([GOOD, document([entry("c")], complete=False)], THRESHOLDS, NOW)
     assert (merged["run"]["complete"], merged["run"]["ended"], merged["status"]) == (

@@ -83,6 +83,17 @@ def test_an_old_ca_may_have_expired_but_only_the_one_that_goes() -> None:
         check([entry(), entry(EXPIRED, OTHER)], rotation())
 
 
+def test_who_only_looks_may_have_any_ca_expired_but_the_new_one() -> None:
+    def look(entries: list[dict[str, Any]], wanted: Any) -> list[str]:
+        checked, _turns = _rotation.check_with_rotation(entries, wanted, Files(), NOW, allow_expired=True)
+        return [registry.host for registry in checked if registry.expired(NOW)]
+
+    assert look([entry(EXPIRED)], None) == [HOST]
+    assert look([entry(EXPIRED), entry(EXPIRED, OTHER)], rotation()) == [OTHER]
+    with pytest.raises(TrustError, match="The new CA in harbor_ca_rotation has 1 problem"):
+        look([entry()], rotation(EXPIRED))
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
@@ -152,39 +163,93 @@ def test_a_node_that_is_not_through_stops_the_next_phase(phase: str, result: Any
     _rotation.check_nodes(phase, {"good": {"in_effect": True}})
 
 
-def seen(trusted: bool | None, reachable: bool = True) -> list[dict[str, Any]]:
+def seen(trusted: bool | None, reachable: bool = True, host: str = HOST) -> dict[str, Any]:
     leaf = {"subject": "CN=x", "issuer": "CN=Harbor CA", "fingerprint": "SHA256:CD"}
-    return [
-        {
-            "registry": HOST,
-            "trusted": trusted,
-            "reachable": reachable,
-            "reason": None if trusted else "because",
-            "certificate": leaf if reachable else None,
-        }
-    ]
+    return {
+        "registry": host,
+        "trusted": trusted,
+        "reachable": reachable,
+        "reason": None if trusted else "because",
+        "certificate": leaf if reachable else None,
+    }
+
+
+GOOD, BAD, BLIND = seen(True), seen(False), seen(None, False)
+GOOD_TOO, BAD_TOO, BLIND_TOO = ({**one, "registry": OTHER} for one in (GOOD, BAD, BLIND))
+
+
+def audited(*hosts: str) -> dict[str, Any]:
+    return {"in_effect": True, "registries": [{"registry": host} for host in hosts]}
+
+
+def look(served: dict[str, Any], results: dict[str, Any] | None = None, rotated: Any = (HOST,)) -> None:
+    """Judge what nodes have seen; without results of an audit each of them has every rotated registry."""
+    if results is None:
+        results = {node: audited(*rotated) for node in served}
+    _rotation.check_served(served, results, [{"host": host} for host in rotated])
+
+
+BOTH = (HOST, OTHER)
 
 
 @pytest.mark.parametrize(
-    ("served", "names"),
+    ("served", "rotated", "names", "words"),
     [
-        ({"a": seen(True), "b": seen(False)}, ["b"]),
-        ({"a": seen(None, False)}, ["a"]),
-        ({"a": []}, ["a"]),
-        ({}, []),
+        ({"a": [GOOD], "b": [BAD]}, [HOST], ["b"], f"{HOST} on b: CN=x, issued by CN=Harbor CA"),
+        ({"a": [BLIND]}, [HOST], ["a"], f"{HOST} on a: because"),
+        ({"a": [GOOD], "b": []}, [HOST], ["b"], f"{HOST} on b: no answer"),
+        ({"a": []}, [HOST], ["a"], "no answer"),
+        ({}, [HOST], [], "no node has looked"),
+        ({"a": [GOOD, GOOD_TOO], "b": [GOOD]}, BOTH, ["b"], f"{OTHER} on b: no answer"),
+        ({"a": [BLIND_TOO, GOOD], "b": [BLIND_TOO, GOOD]}, BOTH, ["a", "b"], f"{OTHER} on a, b: because"),
+        ({"a": [BLIND, BLIND_TOO], "b": [GOOD]}, BOTH, ["a", "b"], f"{OTHER} on a: because"),
+        ({"a": [BAD, GOOD_TOO]}, BOTH, ["a"], f"{HOST} on a: CN=x"),
+        ({"a": [GOOD, BAD_TOO]}, BOTH, ["a"], f"{OTHER} on a: CN=x"),
     ],
-    ids=["one sees the old one", "nobody can look", "nobody was asked", "no node"],
+    ids=[
+        "one sees the old one",
+        "nobody can look",
+        "one has no answer",
+        "nobody has one",
+        "no node",
+        "no answer for one of two",
+        "nobody sees the first of two",
+        "nobody sees the last of two",
+        "the first of two is the old one",
+        "the last of two is the old one",
+    ],
 )
 def test_as_long_as_the_registry_serves_another_ca_nothing_is_removed(
-    served: dict[str, Any], names: list[str]
+    served: dict[str, Any], rotated: Any, names: list[str], words: str
 ) -> None:
     with pytest.raises(_rotation.NotComplete) as caught:
-        _rotation.check_served(served)
+        look(served, rotated=rotated)
     assert (caught.value.reason, caught.value.nodes) == ("new_ca_not_served", names)
+    assert words in str(caught.value)
 
 
 def test_a_node_that_cannot_look_for_itself_is_passed_over() -> None:
-    _rotation.check_served({"a": seen(True), "b": seen(None, False)})
+    look({"a": [GOOD], "b": [BLIND]})
+    look({"a": [GOOD, GOOD_TOO], "b": [BLIND, BLIND_TOO], "c": [GOOD, BLIND_TOO]}, rotated=BOTH)
+
+
+def test_a_node_without_a_rotated_registry_need_not_look() -> None:
+    look({"a": [GOOD], "b": []}, {"a": audited(HOST), "b": audited(OTHER)})
+    look({"a": [GOOD], "b": [GOOD_TOO]}, {"a": audited(HOST), "b": audited(OTHER)}, rotated=BOTH)
+    for junk in ({}, {"registries": 7}, {"registries": [7]}, None):
+        with pytest.raises(_rotation.NotComplete, match="no answer"):
+            look({"a": [GOOD], "b": []}, {"a": audited(HOST), "b": junk})
+
+
+def test_many_nodes_do_not_make_a_message_without_an_end() -> None:
+    alike = {f"n{number:04}": [BAD] for number in range(1000)}
+    with pytest.raises(_rotation.NotComplete) as caught:
+        look(alike)
+    assert "and 980 more: CN=x" in str(caught.value) and len(str(caught.value)) < 2000
+    each = {node: [{**BLIND, "reason": f"of {node}"}] for node in alike}
+    with pytest.raises(_rotation.NotComplete) as caught:
+        look(each)
+    assert len(caught.value.nodes) == 1000 and len(str(caught.value)) < 2500
 
 
 def test_the_user_interface_names_what_the_code_takes() -> None:
