@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
     CERT_FILE,
     KEY_FILE,
@@ -17,10 +18,21 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair impo
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, Desired, Runtime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
 
 
 def holds(directory: HostDirectory, pair: ClientPair) -> bool:
-    return directory.client is not None and directory.client.is_that(pair)
+    return directory.client is not None and directory.client.is_that(pair) and _is_read(directory)
+
+
+def _is_read(directory: HostDirectory) -> bool:
+    """Does the runtime take our pair? A hosts.toml that is obeyed has to name it for each try that ends there."""
+    hosts = directory.hosts_toml
+    if hosts is None or not hosts.obeyed:
+        return True
+    document = parse(hosts.text, hosts.path)
+    named = [document.get((*table, "client")) for table in hosts.tables]
+    return bool(named) and all(_hosts_merge.names_client(one, directory.path) for one in named)
 
 
 def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> list[Change]:
@@ -31,7 +43,7 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
     if holds(directory, item.client):
         return []
     hosts = directory.hosts_toml
-    if not runtime.client_pairs or (hosts is not None and hosts.obeyed):
+    if not runtime.client_pairs or not _is_read(directory):
         raise TrustError(
             f"{hosts.path if hosts else runtime.name} decides which client certificate this registry gets",
             reason="client_cert_elsewhere",
@@ -51,10 +63,29 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
             expected=item.client.fingerprint,
             next_step=f"move {found.cert.path} and {found.key.path} away if nobody needs them, then run again",
         )
-    files = [(KEY_FILE, "secret", item.client.key), (CERT_FILE, "write", item.client.cert_file)]
-    verb = "create" if found is None or found.absent else "replace"
-    paths = [(os.path.join(directory.path, file), kind, content) for file, kind, content in files]
-    return [Change(kind, path, f"{verb} {path}", content, name) for path, kind, content in paths]
+    there = [file.path for file in (found.key, found.cert) if file.kind != "absent"] if found else []
+    files = [(KEY_FILE, "secret", item.client.key_file), (CERT_FILE, "write", item.client.cert_file)]
+    changes = []
+    for file, kind, content in files:
+        path = os.path.join(directory.path, file)
+        verb = "replace" if path in there else "create"
+        changes.append(Change(kind, path, f"{verb} {path}", content, name))
+    return changes
+
+
+def without_lead(item: Desired, directory: HostDirectory, steps: list[Change]) -> list[Change]:
+    """The steps, so that no line of ours in a hosts.toml leads to a pair that is no longer wanted."""
+    hosts = directory.hosts_toml
+    if item.client is not None or hosts is None or not hosts.obeyed:
+        return steps
+    planned = next((step for step in steps if step.path == hosts.path), None)
+    text = (planned.content or b"").decode("utf-8") if planned else hosts.text
+    without = _hosts_merge.without_client(text, hosts.path)
+    if without == text:
+        return steps
+    summary = f"take our client certificate out of {hosts.path}"
+    change = Change("text", hosts.path, summary, without.encode("utf-8"), item.registry.name)
+    return [*(step for step in steps if step is not planned), change]
 
 
 def _remove_pair(directory: HostDirectory) -> list[Change]:

@@ -16,6 +16,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._client_steps imp
     holds,
     install_pair,
     with_pair_removed,
+    without_lead,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
@@ -125,9 +126,9 @@ def plan_present(desired: Sequence[Desired], directories: Sequence[HostDirectory
             raise verdict.blocker
         pair = install_pair(item, directory, runtime)
         # A directory that appears takes the registry away from what spoke for it so far (runtime-facts §3).
-        if not verdict.cas_in_sync or (pair and not directory.exists):
-            plan.changes += runtime.install(item, directory)
-        plan.changes += pair
+        wanting = not verdict.cas_in_sync or (pair and not directory.exists)
+        steps = runtime.install(item, directory) if wanting else []
+        plan.changes += without_lead(item, directory, steps) + pair
     plan.changes += runtime.settings(desired, ())
     plan.restart_after = runtime.restart(plan.changes)
     return plan
