@@ -84,6 +84,12 @@ class FoundPair:
             return same and self.key.mode & 0o077 == 0
         return self.fingerprint == pair.fingerprint and (self.key.content or b"").strip() == pair.key.strip()
 
+    def is_pinned(self, pin: str) -> bool:
+        """The certificate of this fingerprint with its key, told without knowing either."""
+        if self.fingerprint != pin or (self.ours and self.key.mode & 0o077):
+            return False
+        return _fault_of(ClientPair(self.cert.content or b"", self.key.content or b"")) is None
+
 
 def read_pair(directory: str) -> FoundPair:
     return FoundPair(

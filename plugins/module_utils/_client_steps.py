@@ -21,6 +21,16 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import C
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
 
 
+def pair_in_sync(item: Desired, directory: HostDirectory) -> bool:
+    """Does the node hold the client certificate that is wanted, or pinned, where the runtime reads it?"""
+    if item.client is not None and not holds(directory, item.client):
+        return False
+    if item.client_pin is None:
+        return True
+    found = directory.client
+    return found is not None and found.is_pinned(item.client_pin) and _is_read(directory)
+
+
 def holds(directory: HostDirectory, pair: ClientPair) -> bool:
     return directory.client is not None and directory.client.is_that(pair) and _is_read(directory)
 

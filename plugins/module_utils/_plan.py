@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_steps import (
-    holds,
     install_pair,
+    pair_in_sync,
     with_pair_removed,
     without_lead,
 )
@@ -81,8 +81,8 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     found = directory.fingerprints
     broken = [problem for problem in directory.problems if problem.breaks]
     cas_in_sync = found == desired.pins and not broken
-    pair_in_sync = desired.client is None or holds(directory, desired.client)
-    in_sync = cas_in_sync and pair_in_sync
+    has_pair = pair_in_sync(desired, directory)
+    in_sync = cas_in_sync and has_pair
     reasons = [problem.message for problem in directory.problems]
     if expected and not found and not broken:
         reasons.append(f"no CA in {directory.searched or directory.path}")
@@ -92,8 +92,8 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     if extra:
         where = sorted({item.path for item in directory.certificates if item.fingerprint in extra})
         reasons.append(f"not pinned: {', '.join(extra)} in {', '.join(where)}")
-    if not pair_in_sync:
-        reasons.append(f"the client certificate and its key are not in {directory.path}")
+    if not has_pair:
+        reasons.append(f"the client certificate and its key are not in {directory.path}, or are not read there")
     if expected:
         reasons += runtime.reasons()
         reasons += [restart.why] if restart.due else []

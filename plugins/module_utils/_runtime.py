@@ -33,6 +33,7 @@ class Desired:
 
     extra are those of the pins that are there for another host of the registry, which hands out its
     tokens or its blobs: runtimes look for them in this registry's directory (runtime-facts §4).
+    client_pin is the fingerprint of the client certificate for a caller who has no key to compare with.
     """
 
     registry: Registry
@@ -41,6 +42,7 @@ class Desired:
     proof_image: str | None = None
     extra: frozenset[str] = frozenset()
     client: ClientPair | None = None
+    client_pin: str | None = None
 
 
 @dataclass(frozen=True)

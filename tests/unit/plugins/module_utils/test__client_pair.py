@@ -139,6 +139,35 @@ def test_half_a_pair_of_ours_heals_and_goes(runtime, reader, left):
     assert not present(runtime, **WITH_CLIENT).changed
 
 
+def test_an_audit_compares_the_pair_by_a_fingerprint(runtime):
+    def in_sync(pin=CLIENT.fingerprint):
+        (item,) = _desired.desired_from(
+            [{"host": NAME, "fingerprints": [CA.fingerprint], "client_fingerprint": pin}]
+        )
+        verdict = _plan.judge(item, runtime.read(item.registry), runtime, runtime.restart())
+        assert verdict.in_sync or "client certificate" in verdict.reasons[-1]
+        return verdict.in_sync
+
+    _apply.apply(present(runtime).changes)
+    assert in_sync("") and not in_sync()
+    _apply.apply(present(runtime, **WITH_CLIENT).changes)
+    directory = Path(runtime.root) / NAME
+    assert in_sync() and not in_sync(OTHER.fingerprint)
+    (directory / "client.key").chmod(0o640)
+    assert not in_sync()
+    (directory / "client.key").write_text(OTHER.key_pem)
+    (directory / "client.key").chmod(0o600)
+    assert not in_sync()
+    (directory / "client.key").unlink()
+    assert not in_sync()
+    _apply.apply(present(runtime, **WITH_CLIENT).changes)
+    (directory / "hosts.toml").write_text(f'server = "https://{NAME}"\nca = "ca.crt"\n[host]\n')
+    assert not in_sync()
+    with pytest.raises(TrustError) as caught:
+        in_sync("not a pin")
+    assert caught.value.registry == NAME
+
+
 def test_a_key_beside_which_somebody_put_a_certificate_stays_with_them(runtime):
     _apply.apply(present(runtime, **WITH_CLIENT).changes)
     Path(f"{runtime.root}/{NAME}/client.cert").write_text(CLIENT.pem, encoding="ascii")
