@@ -48,9 +48,7 @@ def _is_read(directory: HostDirectory) -> bool:
 def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> list[Change]:
     """The steps for the client certificate; the key first, for a certificate without one breaks every pull."""
     name, found = item.registry.name, directory.client
-    if item.client is None:
-        return _remove_pair(directory)
-    if holds(directory, item.client):
+    if item.client is None or holds(directory, item.client):
         return []
     hosts = directory.hosts_toml
     if not runtime.client_pairs or not _is_read(directory):
@@ -86,7 +84,7 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
 def without_lead(item: Desired, directory: HostDirectory, steps: list[Change]) -> list[Change]:
     """The steps, so that no line of ours in a hosts.toml leads to a pair that is no longer wanted."""
     hosts = directory.hosts_toml
-    if item.client is not None or hosts is None or not hosts.obeyed:
+    if hosts is None or not hosts.obeyed:
         return steps
     planned = next((step for step in steps if step.path == hosts.path), None)
     text = (planned.content or b"").decode("utf-8") if planned else hosts.text
@@ -106,11 +104,16 @@ def _remove_pair(directory: HostDirectory) -> list[Change]:
 
 
 def with_pair_removed(directory: HostDirectory, changes: list[Change]) -> list[Change]:
-    """A removal, with our client certificate in it; the directory goes last, and only if nothing else is in it."""
+    """The steps, with the end of our client certificate; the directory goes last, and only if nothing else is in it.
+
+    An empty one already means something to a runtime (runtime-facts §3).
+    """
     pair = _remove_pair(directory)
     if not pair:
         return changes
     steps = [change for change in changes if change.kind != "rmdir"] + pair
+    if any(step.kind == "write" and os.path.dirname(step.path) == directory.path for step in steps):
+        return steps
     gone = {os.path.basename(change.path) for change in steps}
     ca_stays = directory.ca_file is not None and directory.ca_file.kind != "absent" and CA_FILE not in gone
     if not ca_stays and not set(directory.others) - gone:

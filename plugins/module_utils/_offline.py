@@ -166,6 +166,9 @@ class OfflineRuntime(Runtime):
     def remove(self, place: HostDirectory) -> list[Change]:
         return self.inner.remove(place)
 
+    def owns(self, place: HostDirectory, path: str) -> bool:
+        return self.inner.owns(place, path)
+
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         return self.inner.settings(present, absent)
 

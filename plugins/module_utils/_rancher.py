@@ -53,6 +53,7 @@ class Rancher(Runtime):
 
     sockets = (SOCKET,)
     kubelet_inside = True
+    leads_by_settings = True
 
     config_dir: ClassVar[str]
     data_dir: ClassVar[str]

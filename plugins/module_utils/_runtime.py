@@ -111,6 +111,8 @@ class Runtime(ABC):
     programs: ClassVar[tuple[str, ...]] = ()
     # A tool for people, which counts only where nothing else that pulls is installed.
     daemonless: ClassVar[bool] = False
+    # A setting for each registry leads it to our files, and is read at its start only.
+    leads_by_settings: ClassVar[bool] = False
     # It brings its own kubelet, so it is the one that pulls wherever it runs.
     kubelet_inside: ClassVar[bool] = False
 
@@ -240,6 +242,10 @@ class Runtime(ABC):
             if not place.others:
                 changes.append(Change("rmdir", place.path, f"remove the empty {place.path}", registry=name))
         return changes
+
+    def owns(self, place: HostDirectory, path: str) -> bool:
+        """Is this file, from which CAs are taken for a registry, ours to replace?"""
+        return path == os.path.join(place.path, CA_FILE)
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         """The steps beyond each registry's own files: the switch to them, one file for several registries.
