@@ -82,7 +82,8 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     broken = [problem for problem in directory.problems if problem.breaks]
     cas_in_sync = found == desired.pins and not broken
     has_pair = pair_in_sync(desired, directory)
-    in_sync = cas_in_sync and has_pair
+    left = runtime.left_in_store(desired.registry)
+    in_sync = cas_in_sync and has_pair and not left
     reasons = [problem.message for problem in directory.problems]
     if expected and not found and not broken:
         reasons.append(f"no CA in {directory.searched or directory.path}")
@@ -94,6 +95,7 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
         reasons.append(f"not pinned: {', '.join(extra)} in {', '.join(where)}")
     if not has_pair:
         reasons.append(f"the client certificate and its key are not in {directory.path}, or are not read there")
+    reasons += [f"{path} adds it to the system store, which store: runtime doesn't use" for path in left]
     if expected:
         reasons += runtime.reasons()
         reasons += [restart.why] if restart.due else []
@@ -133,6 +135,7 @@ def plan_present(desired: Sequence[Desired], directories: Sequence[HostDirectory
             steps = with_pair_removed(directory, without_lead(item, directory, steps))
         plan.changes += steps + pair
     plan.changes += runtime.settings(desired, ())
+    plan.changes += runtime.leave_store([item.registry for item in desired])
     plan.restart_after = runtime.restart(plan.changes)
     return plan
 
@@ -149,6 +152,7 @@ def plan_absent(desired: Sequence[Desired], directories: Sequence[HostDirectory]
         _refuse_if_led_to(directory, changes)
         plan.changes += with_pair_removed(directory, changes)
     plan.changes += runtime.settings((), desired)
+    plan.changes += runtime.leave_store([item.registry for item in desired])
     plan.restart_after = runtime.restart_after_removal(plan.changes)
     return plan
 

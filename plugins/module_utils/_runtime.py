@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Protocol
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
@@ -246,6 +246,23 @@ class Runtime(ABC):
     def owns(self, place: HostDirectory, path: str) -> bool:
         """Is this file, from which CAs are taken for a registry, ours to replace?"""
         return path == os.path.join(place.path, CA_FILE)
+
+    def left_in_store(self, registry: Registry) -> list[str]:
+        """Our files in the system store, from when that was the choice. Trust adds up (runtime-facts §2)."""
+        return _system_store.left_behind(registry)
+
+    def leave_store(self, registries: Sequence[Registry]) -> list[Change]:
+        """The steps that take them away. A process that has read them trusts them until its next start."""
+        steps = [
+            Change("remove", path, f"remove {path}", registry=registry.name)
+            for registry in registries
+            for path in self.left_in_store(registry)
+        ]
+        if not steps:
+            return []
+        store = _system_store.read_store(_system_store.find_family())
+        tool = " ".join(store.family.command)
+        return [*steps, Change("store", store.bundle, f"rebuild {store.bundle} ({tool})")]
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         """The steps beyond each registry's own files: the switch to them, one file for several registries.

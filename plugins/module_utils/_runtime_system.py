@@ -151,6 +151,9 @@ class SystemStoreRuntime(Runtime):
         place.client = own.client  # of a run that got half-way, which k3s only looks for here
         return changes
 
+    def left_in_store(self, registry: Registry) -> list[str]:
+        return []  # there they belong
+
     def owns(self, place: HostDirectory, path: str) -> bool:
         own = self.inner.owns(place, path)
         return own or path in _system_store.own_paths(self.family, place.registry)

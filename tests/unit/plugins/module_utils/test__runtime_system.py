@@ -367,3 +367,27 @@ def test_a_restart_that_the_runtime_makes_by_itself_is_waited_for(node, monkeypa
     before = runtime.restart(changes)
     assert before.due and not runtime.settle(changes, before).due
     assert runtime.settle([], before) is before
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_what_the_store_holds_goes_when_the_runtimes_directory_is_chosen(node, state):
+    _apply.apply(present(node, CA).changes)
+    items = _desired.desired_from([{"host": NAME, "ca_pem": CA.pem}])
+    if state == "absent":
+        items = _desired.without_trust(items)
+    runtime = Directory(node, 1000.0)
+    plan_of = _plan.plan_present if state == "present" else _plan.plan_absent
+    plan = plan_of(items, [runtime.read(item.registry) for item in items], runtime)
+    assert kinds(plan) == (["write"] if state == "present" else []) + ["remove", "store"]
+    assert any("system store" in reason for reason in plan.verdicts[0].reasons)
+    assert not plan.verdicts[0].in_sync and not plan.restart_after.due
+    _apply.apply(plan.changes)
+    assert os.listdir(node / "anchors") == [] and (node / "bundle.crt").read_text() == PUBLIC.pem
+    again = plan_of(items, [runtime.read(item.registry) for item in items], runtime)
+    assert not again.changed and again.verdicts[0].in_sync
+
+
+def test_a_node_without_a_system_store_has_nothing_in_it(node, monkeypatch):
+    monkeypatch.setattr(_system_store, "FAMILIES", ())
+    (item,) = _desired.desired_from([{"host": NAME, "ca_pem": CA.pem}])
+    assert Directory(node, None).leave_store([item.registry]) == []
