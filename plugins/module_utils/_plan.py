@@ -94,7 +94,9 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
         where = sorted({item.path for item in directory.certificates if item.fingerprint in extra})
         reasons.append(f"not pinned: {', '.join(extra)} in {', '.join(where)}")
     if not has_pair:
-        reasons.append(f"the client certificate and its key are not in {directory.path}, or are not read there")
+        reasons.append(
+            f"the client certificate and its key are not in {directory.path}, or are not read there"
+        )
     reasons += [f"{path} adds it to the system store, which store: runtime doesn't use" for path in left]
     if expected:
         reasons += runtime.reasons()

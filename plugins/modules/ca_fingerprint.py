@@ -44,8 +44,8 @@ options:
       client_fingerprint:
         description:
           - The SHA-256 fingerprint of the client certificate that this node has to show to the registry.
-          - The node is right if it holds that certificate with the key that belongs to it, where the runtime reads both.
-            A key that this collection has put there must be readable by root alone.
+          - The node is right if it holds that certificate with the key that belongs to it, where the runtime reads
+            both. A key that this collection has put there must be readable by root alone.
           - Without it nobody asks for a client certificate. The key itself is never needed here, and never returned.
         type: str
   runtime:
