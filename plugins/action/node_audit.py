@@ -45,12 +45,13 @@ class ActionModule(ActionBase):
             return {**result, "changed": False, "failed": True, "msg": str(exc), "errors": [], **exc.facts()}
         pins = {registry.host: registry.bundle.fingerprints for registry in wanted}
         extra = {registry.host: registry.extra.fingerprints for registry in wanted if registry.extra}
+        clients = {registry.host: registry.client.leaf.fingerprint for registry in wanted if registry.client}
         new = {turn.host: turn.fingerprints for turn in turns}
         where = {key: options[key] for key in ("runtime", "store")}
-        result.update(self._ask(pins, extra, where, task_vars))
+        result.update(self._ask(pins, extra, clients, where, task_vars))
         if new and result.get("in_effect") is False:
             # The end of a rotation takes the old CA from one node after the other.
-            again = self._ask({**pins, **new}, extra, where, task_vars)
+            again = self._ask({**pins, **new}, extra, clients, where, task_vars)
             if again.get("in_effect"):
                 result.update(again, only_new=True)
         if "in_effect" in result:
@@ -62,13 +63,17 @@ class ActionModule(ActionBase):
         self,
         pins: dict[str, list[str]],
         extra: dict[str, list[str]],
+        clients: dict[str, str],
         where: dict[str, str],
         task_vars: dict[str, Any] | None,
     ) -> dict[str, Any]:
-        registries = [
+        registries: list[dict[str, Any]] = [
             {"host": host, "fingerprints": mine, "extra_ca_fingerprints": extra.get(host, [])}
             for host, mine in pins.items()
         ]
+        for registry in registries:
+            if registry["host"] in clients:
+                registry["client_fingerprint"] = clients[registry["host"]]
         said: dict[str, Any] = self._execute_module(
             module_name=_QUESTION,
             module_args={"registries": registries, **where},

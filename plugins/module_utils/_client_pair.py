@@ -23,8 +23,10 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
 CERT_FILE = "client.cert"
 KEY_FILE = "client.key"
 
-# Runtimes pass over text around the blocks. It tells our pair from one that somebody put there by hand.
+# Runtimes pass over text around the blocks, before a key as before a certificate: Go reads both with pem.Decode. It
+# tells our files from those that somebody put there by hand. The key has it too, for it is written first.
 _MARK = b"# Put here by nodetrust.harbor, with the key beside it.\n"
+_KEY_MARK = b"# Put here by nodetrust.harbor, with the certificate beside it.\n"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class ClientPair:
         return _MARK + self.cert
 
     @property
+    def key_file(self) -> bytes:
+        return _KEY_MARK + self.key
+
+    @property
     def fingerprint(self) -> str:
         return fingerprint(blocks(self.cert)[0])
 
@@ -55,7 +61,9 @@ class FoundPair:
 
     @property
     def ours(self) -> bool:
-        return (self.cert.content or b"").startswith(_MARK)
+        """Ours whole, or what a run that was killed, or somebody who removed the certificate, has left of it."""
+        lone_key = self.cert.kind == "absent" and (self.key.content or b"").startswith(_KEY_MARK)
+        return (self.cert.content or b"").startswith(_MARK) or lone_key
 
     @property
     def absent(self) -> bool:
@@ -71,11 +79,16 @@ class FoundPair:
 
     def is_that(self, pair: ClientPair) -> bool:
         """The same certificate and key, whoever put them there, and the key for nobody else's eyes."""
-        return (
-            self.fingerprint == pair.fingerprint
-            and (self.key.content or b"").strip() == pair.key.strip()
-            and (not self.ours or (self.cert.content == pair.cert_file and self.key.mode & 0o077 == 0))
-        )
+        if self.ours:
+            same = self.cert.content == pair.cert_file and self.key.content == pair.key_file
+            return same and self.key.mode & 0o077 == 0
+        return self.fingerprint == pair.fingerprint and (self.key.content or b"").strip() == pair.key.strip()
+
+    def is_pinned(self, pin: str) -> bool:
+        """The certificate of this fingerprint with its key, told without knowing either."""
+        if self.fingerprint != pin or (self.ours and self.key.mode & 0o077):
+            return False
+        return _fault_of(ClientPair(self.cert.content or b"", self.key.content or b"")) is None
 
 
 def read_pair(directory: str) -> FoundPair:

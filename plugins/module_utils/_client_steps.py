@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
     CERT_FILE,
     KEY_FILE,
@@ -17,21 +18,40 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair impo
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, Desired, Runtime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
+
+
+def pair_in_sync(item: Desired, directory: HostDirectory) -> bool:
+    """Does the node hold the client certificate that is wanted, or pinned, where the runtime reads it?"""
+    if item.client is not None and not holds(directory, item.client):
+        return False
+    if item.client_pin is None:
+        return True
+    found = directory.client
+    return found is not None and found.is_pinned(item.client_pin) and _is_read(directory)
 
 
 def holds(directory: HostDirectory, pair: ClientPair) -> bool:
-    return directory.client is not None and directory.client.is_that(pair)
+    return directory.client is not None and directory.client.is_that(pair) and _is_read(directory)
+
+
+def _is_read(directory: HostDirectory) -> bool:
+    """Does the runtime take our pair? A hosts.toml that is obeyed has to name it for each try that ends there."""
+    hosts = directory.hosts_toml
+    if hosts is None or not hosts.obeyed:
+        return True
+    document = parse(hosts.text, hosts.path)
+    named = [document.get((*table, "client")) for table in hosts.tables]
+    return bool(named) and all(_hosts_merge.names_client(one, directory.path) for one in named)
 
 
 def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> list[Change]:
     """The steps for the client certificate; the key first, for a certificate without one breaks every pull."""
     name, found = item.registry.name, directory.client
-    if item.client is None:
-        return _remove_pair(directory)
-    if holds(directory, item.client):
+    if item.client is None or holds(directory, item.client):
         return []
     hosts = directory.hosts_toml
-    if not runtime.client_pairs or (hosts is not None and hosts.obeyed):
+    if not runtime.client_pairs or not _is_read(directory):
         raise TrustError(
             f"{hosts.path if hosts else runtime.name} decides which client certificate this registry gets",
             reason="client_cert_elsewhere",
@@ -51,10 +71,29 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
             expected=item.client.fingerprint,
             next_step=f"move {found.cert.path} and {found.key.path} away if nobody needs them, then run again",
         )
-    files = [(KEY_FILE, "secret", item.client.key), (CERT_FILE, "write", item.client.cert_file)]
-    verb = "create" if found is None or found.absent else "replace"
-    paths = [(os.path.join(directory.path, file), kind, content) for file, kind, content in files]
-    return [Change(kind, path, f"{verb} {path}", content, name) for path, kind, content in paths]
+    there = [file.path for file in (found.key, found.cert) if file.kind != "absent"] if found else []
+    files = [(KEY_FILE, "secret", item.client.key_file), (CERT_FILE, "write", item.client.cert_file)]
+    changes = []
+    for file, kind, content in files:
+        path = os.path.join(directory.path, file)
+        verb = "replace" if path in there else "create"
+        changes.append(Change(kind, path, f"{verb} {path}", content, name))
+    return changes
+
+
+def without_lead(item: Desired, directory: HostDirectory, steps: list[Change]) -> list[Change]:
+    """The steps, so that no line of ours in a hosts.toml leads to a pair that is no longer wanted."""
+    hosts = directory.hosts_toml
+    if hosts is None or not hosts.obeyed:
+        return steps
+    planned = next((step for step in steps if step.path == hosts.path), None)
+    text = (planned.content or b"").decode("utf-8") if planned else hosts.text
+    without = _hosts_merge.without_client(text, hosts.path)
+    if without == text:
+        return steps
+    summary = f"take our client certificate out of {hosts.path}"
+    change = Change("text", hosts.path, summary, without.encode("utf-8"), item.registry.name)
+    return [*(step for step in steps if step is not planned), change]
 
 
 def _remove_pair(directory: HostDirectory) -> list[Change]:
@@ -65,11 +104,16 @@ def _remove_pair(directory: HostDirectory) -> list[Change]:
 
 
 def with_pair_removed(directory: HostDirectory, changes: list[Change]) -> list[Change]:
-    """A removal, with our client certificate in it; the directory goes last, and only if nothing else is in it."""
+    """The steps, with the end of our client certificate; the directory goes last, and only if nothing else is in it.
+
+    An empty one already means something to a runtime (runtime-facts §3).
+    """
     pair = _remove_pair(directory)
     if not pair:
         return changes
     steps = [change for change in changes if change.kind != "rmdir"] + pair
+    if any(step.kind == "write" and os.path.dirname(step.path) == directory.path for step in steps):
+        return steps
     gone = {os.path.basename(change.path) for change in steps}
     ca_stays = directory.ca_file is not None and directory.ca_file.kind != "absent" and CA_FILE not in gone
     if not ca_stays and not set(directory.others) - gone:

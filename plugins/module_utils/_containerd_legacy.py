@@ -9,11 +9,20 @@ the node before they may move. Nothing is changed here: steps come out.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _legacy, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _containerd,
+    _hosts_merge,
+    _legacy,
+    _node,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR, Containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE
+from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import split
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
@@ -45,11 +54,12 @@ def refusal(containerd: Containerd, consequence: str) -> TrustError:
     )
 
 
-def steps(containerd: Containerd, own: list[str]) -> list[Change]:
+def steps(containerd: Containerd, own: list[str], pairs: Sequence[str] = ()) -> list[Change]:
     """The hosts.toml files first, the configuration without the old settings last.
 
     Parameters:
         own: the registries whose CA is pinned and installed in the same run.
+        pairs: those that get a client certificate of ours in the same run.
 
     Raises:
         TrustError: moving them would change what a pull does, and nobody has decided that.
@@ -58,9 +68,14 @@ def steps(containerd: Containerd, own: list[str]) -> list[Change]:
     legacy = _read(containerd)
     _check(containerd, legacy, own)
     changes = []
-    for name, registry in _legacy.directories(legacy, own).items():
-        text = _legacy.hosts_toml(legacy, registry, own, CA_FILE, config.file.path)
+    for name, registry in _legacy.directories(legacy, [*own, *pairs]).items():
         path = os.path.join(CERTS_DIR, name, "hosts.toml")
+        said = _without_pair(legacy, registry) if registry in pairs else legacy
+        text = _legacy.hosts_toml(said, registry, own, CA_FILE, config.file.path)
+        if text is not None and registry in pairs:
+            # A hosts.toml that names no client certificate ends the search for one beside it (runtime-facts §3).
+            tables = parse_hosts_toml(path, text, parse_registry(registry), 2).tables
+            text = _hosts_merge.with_client(text, tables, path)
         if text is None or _already(path, text):
             continue
         changes.append(
@@ -73,6 +88,12 @@ def steps(containerd: Containerd, own: list[str]) -> list[Change]:
         f"and set config_path to {CERTS_DIR}{note}"
     )
     return [*changes, Change("config", config.file.path, summary)]
+
+
+def _without_pair(legacy: _legacy.Legacy, registry: str) -> _legacy.Legacy:
+    """The old settings without the client certificate that ours takes the place of."""
+    tls = legacy.tls.get(registry, _legacy.Tls())
+    return replace(legacy, tls={**legacy.tls, registry: replace(tls, cert_file="", key_file="")})
 
 
 def old_paths(containerd: Containerd) -> list[tuple[str, ...]]:

@@ -74,6 +74,7 @@ def _desired(entry: dict[str, Any]) -> Desired:
     ders, pins = _bundle(registry, entry.get("ca_pem"), entry.get("fingerprints"))
     more, extra = _bundle(registry, entry.get("extra_ca_pem"), entry.get("extra_ca_fingerprints"))
     image = entry.get("proof_image")
+    client_pin = entry.get("client_fingerprint")
     return Desired(
         registry,
         tuple(dict.fromkeys(ders + more)),
@@ -81,7 +82,16 @@ def _desired(entry: dict[str, Any]) -> Desired:
         image_of_registry(registry.name, image) if image else None,
         extra - pins,
         pair_from(entry.get("client_cert_pem"), entry.get("client_key_pem"), registry.name),
+        _pin(registry, client_pin) if client_pin else None,
     )
+
+
+def _pin(registry: Registry, given: str) -> str:
+    try:
+        return parse_pin(given)
+    except TrustError as exc:
+        exc.registry = registry.name
+        raise
 
 
 def _bundle(

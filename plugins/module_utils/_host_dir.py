@@ -11,7 +11,12 @@ import os
 from dataclasses import dataclass, field
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
-from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import FoundPair, read_pair
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
+    CERT_FILE,
+    KEY_FILE,
+    FoundPair,
+    read_pair,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml, read_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
@@ -319,6 +324,7 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
                     f"{path}/{name} has no key beside it: every pull from this registry fails",
                     f"{path}/{name}",
                     f"a CA must end in .crt: remove {path}/{name}, or add its key {name[:-5]}.key; then run again",
+                    foreign=not (name == CERT_FILE and result.client.ours),
                 )
             )
         elif name.endswith(".key") and f"{name[:-4]}.cert" not in names and reader.key_breaks:
@@ -328,6 +334,7 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
                     f"{path}/{name} has no certificate beside it: every pull from this registry fails",
                     f"{path}/{name}",
                     f"add its certificate {name[:-4]}.cert, or remove the key; then run again",
+                    foreign=not (name == KEY_FILE and result.client.ours),
                 )
             )
 

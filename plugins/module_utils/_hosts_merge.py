@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Put our CA into somebody's hosts.toml, and take it out again so that not a byte of theirs has changed.
+"""Put our CA and our client certificate into a hosts.toml, and take them out again so that no other byte changes.
 
 **PRIVATE** to the collection. What is ours carries a comment that says so: the file itself is the
 record, and it stays right while its owner edits it. Pure: texts in, texts out.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import CERT_FILE, KEY_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_edit import same_data
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_model import (
     HEADER,
@@ -29,6 +30,7 @@ LISTED = "# extended by nodetrust.harbor"
 MADE_LIST = "# made a list by nodetrust.harbor"
 _MARKS = (ADDED, LISTED, MADE_LIST)
 _KEY = "ca"
+_CLIENT = "client"
 
 
 def merge(text: str, tables: list[Path], name: str, path: str) -> str:
@@ -70,6 +72,36 @@ def unmerge(text: str, name: str, path: str) -> str:
         if marked is None:
             return result
         result = _without(document, *marked, name, path)
+
+
+def with_client(text: str, tables: list[Path], path: str) -> str:
+    """The text with our client certificate named in each of these tables, of which none names one yet."""
+    line = f"{_CLIENT} = [[{quote(CERT_FILE)}, {quote(KEY_FILE)}]] {ADDED}"
+    for table in tables:
+        text = _with_line(Reader(text, path).read(), table, line, path)
+    return text
+
+
+def without_client(text: str, path: str) -> str:
+    """The text without what `with_client` put there."""
+    while is_merged(text):
+        document = Reader(text, path).read()
+        entry = next((one for one in document.entries if _is_our_client(document, one)), None)
+        if entry is None:
+            break
+        text = _without_line(text, entry)
+    return text
+
+
+def names_client(value: object, directory: str) -> bool:
+    """Does a `client` lead to our pair, however that is written?"""
+    own = [os.path.join(directory, name) for name in (CERT_FILE, KEY_FILE)]
+    return isinstance(value, list) and any(
+        isinstance(pair, list)
+        and all(isinstance(item, str) for item in pair)
+        and [os.path.normpath(os.path.join(directory, item)) for item in pair] == own
+        for pair in value
+    )
 
 
 def is_merged(text: str) -> bool:
@@ -168,6 +200,15 @@ def _marks_of(document: Document, entry: Entry) -> list[str]:
     return [mark for mark in _MARKS if rest.startswith(f" {mark}")]
 
 
+def _is_our_client(document: Document, entry: Entry) -> bool:
+    return (
+        not entry.is_header
+        and entry.path[-1] == _CLIENT
+        and ADDED in _marks_of(document, entry)
+        and document.get(entry.path) == [[CERT_FILE, KEY_FILE]]
+    )
+
+
 def _without(document: Document, entry: Entry, mark: str, name: str, path: str) -> str:
     """The text without one mark and what it stands for."""
     text = document.text
@@ -175,6 +216,8 @@ def _without(document: Document, entry: Entry, mark: str, name: str, path: str) 
     unmarked = text[: entry.end] + text[entry.end + 1 + len(mark) :]
     if entry.is_header:
         return unmarked if value else _without_line(text, entry)
+    if _is_our_client(document, entry):
+        return _without_line(text, entry)
     if mark == ADDED:
         return _without_line(text, entry) if names(value, name, os.path.dirname(path)) else unmarked
     if not isinstance(value, list) or name not in value:

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState
-from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import split, to_pem
+from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import passed_over, split, to_pem
 
 # Made by the first change on a node, and left there.
 STATE_DIR = "/var/lib/nodetrust.harbor"
 
 _MARK = b"# Put here by nodetrust.harbor.\n"
-_BOM = b"\xef\xbb\xbf"
 
 
 def ca_content(ders: Sequence[bytes]) -> bytes:
@@ -30,8 +29,7 @@ def ca_content(ders: Sequence[bytes]) -> bytes:
 def holds(state: FileState | None, ders: Sequence[bytes]) -> bool:
     """Are these certificates in it and no others, whoever wrote it? Then it is not written anew."""
     content = (state.content if state is not None else None) or b""
-    # Runtimes refuse a file with a byte order mark, which our own reader passes over (runtime-facts §3).
-    return not content.startswith(_BOM) and set(_certificates(content)) == set(ders)
+    return not passed_over(content) and set(_certificates(content)) == set(ders)
 
 
 def is_ours(state: FileState | None) -> bool:

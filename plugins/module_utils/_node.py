@@ -312,7 +312,9 @@ def _make_directory_with(directory: str, name: str, content: bytes, mode: int) -
     inner = os.path.join(temp, name)
     try:
         os.chmod(temp, 0o755)
-        with open(inner, "wb") as stream:
+        # For nobody else's eyes until its mode is set: it may be a private key, in a directory that all may read.
+        handle = os.open(inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), mode)

@@ -166,6 +166,18 @@ class OfflineRuntime(Runtime):
     def remove(self, place: HostDirectory) -> list[Change]:
         return self.inner.remove(place)
 
+    def left_in_store(self, registry: Registry) -> list[str]:
+        return self.inner.left_in_store(registry)
+
+    def leave_store(self, registries: Sequence[Registry]) -> list[Change]:
+        steps = super().leave_store(registries)
+        if steps:
+            check_for_tools()
+        return steps
+
+    def owns(self, place: HostDirectory, path: str) -> bool:
+        return self.inner.owns(place, path)
+
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         return self.inner.settings(present, absent)
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_steps import (
-    holds,
     install_pair,
+    pair_in_sync,
     with_pair_removed,
+    without_lead,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
@@ -80,8 +81,9 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     found = directory.fingerprints
     broken = [problem for problem in directory.problems if problem.breaks]
     cas_in_sync = found == desired.pins and not broken
-    pair_in_sync = desired.client is None or holds(directory, desired.client)
-    in_sync = cas_in_sync and pair_in_sync
+    has_pair = pair_in_sync(desired, directory)
+    left = runtime.left_in_store(desired.registry)
+    in_sync = cas_in_sync and has_pair and not left
     reasons = [problem.message for problem in directory.problems]
     if expected and not found and not broken:
         reasons.append(f"no CA in {directory.searched or directory.path}")
@@ -91,8 +93,11 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
     if extra:
         where = sorted({item.path for item in directory.certificates if item.fingerprint in extra})
         reasons.append(f"not pinned: {', '.join(extra)} in {', '.join(where)}")
-    if not pair_in_sync:
-        reasons.append(f"the client certificate and its key are not in {directory.path}")
+    if not has_pair:
+        reasons.append(
+            f"the client certificate and its key are not in {directory.path}, or are not read there"
+        )
+    reasons += [f"{path} adds it to the system store, which store: runtime doesn't use" for path in left]
     if expected:
         reasons += runtime.reasons()
         reasons += [restart.why] if restart.due else []
@@ -104,7 +109,7 @@ def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart:
         in_sync=in_sync,
         in_effect=in_sync and not restart.due and (not expected or runtime.obeys(restart)),
         reasons=reasons,
-        blocker=None if cas_in_sync else _blocker(desired, directory),
+        blocker=None if cas_in_sync else _blocker(desired, directory, runtime),
         cas_in_sync=cas_in_sync,
         extra=sorted(desired.extra),
     )
@@ -125,10 +130,14 @@ def plan_present(desired: Sequence[Desired], directories: Sequence[HostDirectory
             raise verdict.blocker
         pair = install_pair(item, directory, runtime)
         # A directory that appears takes the registry away from what spoke for it so far (runtime-facts §3).
-        if not verdict.cas_in_sync or (pair and not directory.exists):
-            plan.changes += runtime.install(item, directory)
-        plan.changes += pair
+        wanting = not verdict.cas_in_sync or (pair and not directory.exists)
+        steps = runtime.install(item, directory) if wanting else []
+        _refuse_if_led_to(directory, steps)
+        if item.client is None:
+            steps = with_pair_removed(directory, without_lead(item, directory, steps))
+        plan.changes += steps + pair
     plan.changes += runtime.settings(desired, ())
+    plan.changes += runtime.leave_store([item.registry for item in desired])
     plan.restart_after = runtime.restart(plan.changes)
     return plan
 
@@ -142,17 +151,10 @@ def plan_absent(desired: Sequence[Desired], directories: Sequence[HostDirectory]
     plan = _judged(desired, directories, runtime)
     for directory in directories:
         changes = runtime.remove(directory)
-        removed = [change.path for change in changes if change.kind == "remove"]
-        for path in _still_leading(directory, removed):
-            raise TrustError(
-                f"{path} leads to {', '.join(removed)}; without that file every pull through it would fail",
-                reason="foreign_hosts_toml",
-                registry=directory.registry.name,
-                path=path,
-                next_step="take ca out of that hosts.toml, or remove it if nobody owns it; then run again",
-            )
+        _refuse_if_led_to(directory, changes)
         plan.changes += with_pair_removed(directory, changes)
     plan.changes += runtime.settings((), desired)
+    plan.changes += runtime.leave_store([item.registry for item in desired])
     plan.restart_after = runtime.restart_after_removal(plan.changes)
     return plan
 
@@ -162,16 +164,17 @@ def _judged(desired: Sequence[Desired], directories: Sequence[HostDirectory], ru
     return Plan([judge(item, directory, runtime, now) for item, directory in zip(desired, directories)], now)
 
 
-def _blocker(desired: Desired, directory: HostDirectory) -> TrustError | None:
+def _blocker(desired: Desired, directory: HostDirectory, runtime: Runtime) -> TrustError | None:
     name = desired.registry.name
     for problem in directory.problems:
         if problem.foreign:
             return problem.error(name)
     if not directory.exists:
         return None
-    own = os.path.join(directory.path, CA_FILE)
     foreign = [
-        item for item in directory.certificates if item.path != own and item.fingerprint not in desired.pins
+        item
+        for item in directory.certificates
+        if item.fingerprint not in desired.pins and not runtime.owns(directory, item.path)
     ]
     hosts = directory.hosts_toml
     if foreign and hosts is not None and hosts.obeyed:
@@ -198,6 +201,18 @@ def _blocker(desired: Desired, directory: HostDirectory) -> TrustError | None:
     return None
 
 
+def _refuse_if_led_to(directory: HostDirectory, changes: Sequence[Change]) -> None:
+    removed = [change.path for change in changes if change.kind == "remove"]
+    for path in _still_leading(directory, removed):
+        raise TrustError(
+            f"{path} leads to {', '.join(removed)}; without that file every pull through it would fail",
+            reason="foreign_hosts_toml",
+            registry=directory.registry.name,
+            path=path,
+            next_step="take ca out of that hosts.toml, or remove it if nobody owns it; then run again",
+        )
+
+
 def _still_leading(directory: HostDirectory, removed: Sequence[str]) -> list[str]:
     """The hosts.toml files that lead to what goes, after our own entry has gone from them."""
     if not removed:
@@ -205,7 +220,7 @@ def _still_leading(directory: HostDirectory, removed: Sequence[str]) -> list[str
     hosts = directory.hosts_toml
     own = hosts.without_ours(CA_FILE, directory.registry) if hosts is not None else None
     leading = [own.path] if own is not None and any(own.refers_to(path) for path in removed) else []
-    return leading + directory.referrers
+    return leading + (directory.referrers if os.path.join(directory.path, CA_FILE) in removed else [])
 
 
 def _read_path(directory: HostDirectory) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import CriEr
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import registry_of_image, shown_image
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull_failures import (
+    CLIENT,
     FILES,
     NETWORK,
     TLS_FINE,
@@ -124,12 +125,14 @@ def caused_by_change(before: PullResult | None, after: PullResult) -> bool:
     """Whether bringing the previous state back would help.
 
     Only a failure that the change can have caused counts: files that the runtime chokes on, or
-    trust that was there before and is not any more. What failed in the same way before did not
-    come from the change, and the network, the registry and its credentials never do.
+    trust that was there before and is not any more. That goes both ways: a registry that took the
+    node's client certificate before, or asked for none, has got another one or none at all.
+    What failed in the same way before did not come from the change, and the network, the registry
+    and its credentials never do.
     """
     if after.ok or (before is not None and before.reason == after.reason):
         return False
     if after.reason in FILES:
         return True
     trusted_before = before is not None and (before.ok or before.reason in TLS_FINE)
-    return trusted_before and after.reason in TRUST
+    return trusted_before and after.reason in TRUST | CLIENT

@@ -135,11 +135,19 @@ _TABLE = (
         r"is not authorized to sign for this name|issuer has name constraints",
         "the CA's name constraints do not allow this registry's name: another CA or another name",
     ),
+    # The alerts of a server that got a client certificate and does not take it (crypto/tls, alert.go).
+    _row(
+        "client_cert_refused",
+        r"remote error: tls: (?:unknown certificate(?: authority)?|(?:expired|revoked|unsupported) certificate"
+        r"|access denied)",
+        "the registry does not take the client certificate that this node shows: it has expired, was revoked, or "
+        "another CA made it; give client_cert_* a pair that the registry's client CA has issued",
+    ),
     _row(
         "client_cert_required",
         r"remote error: tls: (?:certificate required|bad certificate)",
-        "the registry wants a client certificate: put client.cert and client.key into the registry's "
-        "directory",
+        "the registry wants a client certificate, or another one than it gets: put client.cert and client.key into "
+        "the registry's directory",
     ),
     _row(
         "tls_version",
@@ -257,6 +265,7 @@ TRUST = frozenset(
 FILES = frozenset(
     {"ca_file_unusable", "client_cert_broken", "cri_not_loaded", "cri_unavailable", "engine_unavailable"}
 )
+CLIENT = frozenset({"client_cert_required", "client_cert_refused"})
 TLS_FINE = frozenset({"unauthorized", "denied", "not_found", "rate_limited", "server_error"})
 NETWORK = frozenset(
     {

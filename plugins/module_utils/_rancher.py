@@ -53,6 +53,7 @@ class Rancher(Runtime):
 
     sockets = (SOCKET,)
     kubelet_inside = True
+    leads_by_settings = True
 
     config_dir: ClassVar[str]
     data_dir: ClassVar[str]
@@ -205,6 +206,8 @@ class Rancher(Runtime):
         name = item.registry.name
         configured = self.files.configured.get(Setting(name, CA))
         if configured is not None and configured != self.files.own_file(name):
+            if place.fingerprints == item.pins:
+                return []  # it holds the very same CAs: only the client certificate is missing
             line = self.files.registries.document.line(Setting(name, CA).path)
             raise TrustError(
                 f"{self.files.registries.path} gives this registry a CA file of somebody else",
@@ -250,15 +253,23 @@ class Rancher(Runtime):
         wanted: dict[Setting, str | None] = {}
         for item in present:
             # Where another file, or a directory made by hand, leads to the very same CAs, nothing is missing.
-            wanted.update(self.files.additions(item, self.read(item.registry).fingerprints != item.pins))
-        without_pair = [item for item in present if item.client is None]
-        wanted.update(self.files.removals(without_pair, CERT, KEY))
+            added = self.files.additions(item, self.read(item.registry).fingerprints != item.pins)
+            if added:
+                self._refuse_entry_beside_wildcard(item.registry)
+            wanted.update(added)
+        wanted.update(self.files.removals([item for item in present if item.client is None], CERT, KEY))
+        wanted.update(self.files.removals([item for item in present if not item.pins], CA))
         wanted.update(self.files.removals(absent, CA, CERT, KEY))
         changes = self.files.change(wanted)
         left = set(_node.list_directory(self.files.own_root)) - {item.registry.name for item in absent}
         if absent and not left and _node.read_state(self.files.own_root).kind == "directory":
             changes.append(Change("rmdir", self.files.own_root, f"remove the empty {self.files.own_root}"))
         return changes
+
+    def _refuse_entry_beside_wildcard(self, registry: Registry) -> None:
+        for problem in self.files.registries.problems(registry):
+            if problem.reason == "wildcard_registry":
+                raise problem.error(registry.name)
 
     def restart(self, changes: Sequence[Change] = ()) -> Restart:
         path, changed = self.files.registries.path, self.files.registries.changed

@@ -64,11 +64,18 @@ class RancherFiles:
         return os.path.normpath(os.path.join(self.generated.certs_dir, name, path))
 
     def additions(self, item: Desired, ca: bool) -> dict[Setting, str | None]:
-        """What registries.yaml lacks for a registry; ca says whether it lacks a CA file."""
+        """What registries.yaml lacks for a registry; ca says whether it lacks a CA file.
+
+        A registry without pins has its CA in the system store, and none is wanted here.
+        """
         name = item.registry.name
-        keys = [CA] if ca and Setting(name, CA) not in self.configured else []
+        keys = []
         if item.client is not None and Setting(name, CERT) not in self.configured:
             keys += [CERT, KEY]
+            # Once the file names a registry, k3s deletes a directory made by hand for it (runtime-facts §12).
+            ca = ca or not self.registries.names(item.registry)
+        if ca and item.pins and Setting(name, CA) not in self.configured:
+            keys.insert(0, CA)
         return {Setting(name, key): self.own_file(name, key) for key in keys}
 
     def removals(self, items: Sequence[Desired], *keys: str) -> dict[Setting, str | None]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Protocol
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _mark, _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _mark, _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
@@ -32,6 +32,7 @@ class Desired:
 
     extra are those of the pins that are there for another host of the registry, which hands out its
     tokens or its blobs: runtimes look for them in this registry's directory (runtime-facts §4).
+    client_pin is the fingerprint of the client certificate for a caller who has no key to compare with.
     """
 
     registry: Registry
@@ -40,6 +41,7 @@ class Desired:
     proof_image: str | None = None
     extra: frozenset[str] = frozenset()
     client: ClientPair | None = None
+    client_pin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Runtime(ABC):
     programs: ClassVar[tuple[str, ...]] = ()
     # A tool for people, which counts only where nothing else that pulls is installed.
     daemonless: ClassVar[bool] = False
+    # A setting for each registry leads it to our files, and is read at its start only.
+    leads_by_settings: ClassVar[bool] = False
     # It brings its own kubelet, so it is the one that pulls wherever it runs.
     kubelet_inside: ClassVar[bool] = False
 
@@ -240,6 +244,27 @@ class Runtime(ABC):
     def put_there(self, ca_file: _node.FileState | None) -> bool:
         """Is the CA file in a registry's directory ours?"""
         return _mark.is_ours(ca_file)
+
+    def owns(self, place: HostDirectory, path: str) -> bool:
+        """Is this file, from which CAs are taken for a registry, ours to replace?"""
+        return path == os.path.join(place.path, CA_FILE)
+
+    def left_in_store(self, registry: Registry) -> list[str]:
+        """Our files in the system store, from when that was the choice. Trust adds up (runtime-facts §2)."""
+        return _system_store.left_behind(registry)
+
+    def leave_store(self, registries: Sequence[Registry]) -> list[Change]:
+        """The steps that take them away. A process that has read them trusts them until its next start."""
+        steps = [
+            Change("remove", path, f"remove {path}", registry=registry.name)
+            for registry in registries
+            for path in self.left_in_store(registry)
+        ]
+        if not steps:
+            return []
+        store = _system_store.read_store(_system_store.find_family())
+        tool = " ".join(store.family.command)
+        return [*steps, Change("store", store.bundle, f"rebuild {store.bundle} ({tool})")]
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         """The steps beyond each registry's own files: the switch to them, one file for several registries.

@@ -130,7 +130,9 @@ class ContainerdRuntime(Runtime):
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         # config_path stays when a registry goes: others may use it.
         if present and self._migrates:
-            steps = _containerd_legacy.steps(self.containerd, [item.registry.name for item in present])
+            own = [item.registry.name for item in present if item.pins]
+            pairs = [item.registry.name for item in present if item.client is not None]
+            steps = _containerd_legacy.steps(self.containerd, own, pairs)
             return [*self._files_for(steps, present), *steps]
         if not present or self._covered(self.containerd.config.config_path):
             return []
@@ -182,7 +184,8 @@ class ContainerdRuntime(Runtime):
         changes = []
         for item in present:
             place = self.read(item.registry)
-            hidden = place.fingerprints == item.pins and (
+            # Without a pin its CA is in the system store, and none belongs here.
+            hidden = place.fingerprints == item.pins != frozenset() and (
                 place.ca_file is None or place.ca_file.kind == "absent"
             )
             if hidden and os.path.join(place.path, "hosts.toml") in made:

@@ -51,9 +51,13 @@ class SystemStoreRuntime(Runtime):
 
     name = "system"
 
-    def __init__(self, inner: Runtime, pins: Mapping[Registry, frozenset[str]]) -> None:
+    def __init__(
+        self, inner: Runtime, pins: Mapping[Registry, frozenset[str]], with_pairs: bool = False
+    ) -> None:
+        """with_pairs: a client certificate is wanted, and for that the runtime's own directory counts as ever."""
         self.inner = inner
         self.pins = pins
+        self.with_pairs = with_pairs
         self.family = _system_store.find_family()
         self.store = _system_store.read_store(self.family)
         self.version = inner.version
@@ -86,13 +90,26 @@ class SystemStoreRuntime(Runtime):
     def stops_containers(self) -> str | None:
         return self.inner.stops_containers()
 
+    def reasons(self) -> list[str]:
+        if self.with_pairs:
+            return self.inner.reasons()
+        # What keeps the runtime from its own directories is nothing to the store; what keeps it from pulling is.
+        failure = self.unusable()
+        return [str(failure)] if failure is not None else []
+
+    def upgrade_findings(self) -> list[dict[str, Any]]:
+        return self.inner.upgrade_findings()
+
+    def obeys(self, restart: Restart) -> bool:
+        usable = not restart.due and self.unusable() is None
+        return usable and (not self.with_pairs or self.inner.obeys(self.inner.restart()))
+
     def read(self, registry: Registry) -> HostDirectory:
         own = self.places[registry] = self.inner.read(registry)
         pins = self.pins.get(registry, frozenset())
         place = replace(
             own,
             searched=self.store.bundle,
-            hosts_toml=None,
             certificates=[item for item in own.certificates if item.fingerprint not in pins],
             problems=[
                 item for item in own.problems if item.breaks and item.reason not in _NOT_ABOUT_THE_STORE
@@ -150,7 +167,17 @@ class SystemStoreRuntime(Runtime):
 
     def remove(self, place: HostDirectory) -> list[Change]:
         # The directory's file too: it may be from the time before the store was chosen, and trust adds up.
-        return self._removal(place.registry) + self.inner.remove(self.places[place.registry])
+        own = self.places[place.registry]
+        changes = self._removal(place.registry) + self.inner.remove(own)
+        place.client = own.client  # of a run that got half-way, which k3s only looks for here
+        return changes
+
+    def left_in_store(self, registry: Registry) -> list[str]:
+        return []  # there they belong
+
+    def owns(self, place: HostDirectory, path: str) -> bool:
+        own = self.inner.owns(place, path)
+        return own or path in _system_store.own_paths(self.family, place.registry)
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         changes = []
@@ -163,19 +190,38 @@ class SystemStoreRuntime(Runtime):
         ):
             tool = " ".join(self.family.command)
             changes.append(Change("store", self.store.bundle, f"rebuild {self.store.bundle} ({tool})"))
-        if any(item.client for item in present):
-            changes += self.inner.settings(present, absent)
-        return changes
+        return changes + self._inner_settings(present, absent)
+
+    def _inner_settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
+        """What leads the runtime to files of ours: to client certificates, and no longer to a CA, which is in the
+        store. A line that leads to a file that is gone would fail every pull."""
+        wanted = [replace(item, ders=(), pins=frozenset()) for item in present if item.client]
+        changes = self.inner.settings(wanted, [*absent, *(item for item in present if not item.client)])
+        # A CA from the time before the store was chosen stays if it is pinned, and its directory with it.
+        return [change for change in changes if absent or change.kind != "rmdir"]
 
     def complete(self, change: Change) -> Change:
         return self.inner.complete(change)
 
+    def settle(self, changes: Sequence[Change], restart: Restart) -> Restart:
+        theirs = self._inner_restart(changes)
+        if theirs is None or not theirs.due:
+            return restart
+        return _both(self._store_restart(changes), self.inner.settle(changes, theirs))
+
     def restart(self, changes: Sequence[Change] = ()) -> Restart:
+        return _both(self._store_restart(changes), self._inner_restart(changes))
+
+    def _inner_restart(self, changes: Sequence[Change]) -> Restart | None:
+        """What the runtime's own files ask for; None where they are none of our business."""
+        config = [change for change in changes if change.kind == "config"]
+        if config or self.with_pairs or self.inner.leads_by_settings:
+            return self.inner.restart(config)
+        return None
+
+    def _store_restart(self, changes: Sequence[Change]) -> Restart:
         """A Go process reads the bundle when it first verifies a certificate, and never again (runtime-facts §2)."""
         bundle, process = self.store.bundle, self.process
-        config = [change for change in changes if change.kind == "config"]
-        if config:
-            return self.inner.restart(config)
         if process is None:
             return Restart(False, "nothing runs between two pulls, and each reads the system store anew", {})
         changed, reader = _system_store.since(self.store)
@@ -204,12 +250,12 @@ class SystemStoreRuntime(Runtime):
         return Restart(False, f"{who} is younger than {bundle} (changed {iso(changed)})", evidence)
 
     def restart_after_removal(self, changes: Sequence[Change]) -> Restart:
-        after = self.restart(changes)
+        after = self._store_restart(changes)
         if not changes and not _system_store.was_changed():
-            return Restart(False, f"nothing of ours has been in {self.store.bundle}", after.evidence)
-        if after.due:
-            return replace(after, why=f"{after.why}: until then it trusts what was removed")
-        return after
+            after = Restart(False, f"nothing of ours has been in {self.store.bundle}", after.evidence)
+        elif after.due:
+            after = replace(after, why=f"{after.why}: until then it trusts what was removed")
+        return _both(after, self._inner_restart(changes))
 
     def proved(self) -> None:
         if self.process is not None:
@@ -227,6 +273,14 @@ class SystemStoreRuntime(Runtime):
             Change("remove", path, f"remove {path}", registry=registry.name)
             for path in _system_store.own_paths(self.family, registry)
         ]
+
+
+def _both(store: Restart, theirs: Restart | None) -> Restart:
+    """The restart that the store asks for and the one for the runtime's own files: it is one process."""
+    if theirs is None or not theirs.due:
+        return store
+    why = f"{theirs.why}; {store.why}" if store.due else theirs.why
+    return Restart(True, why, {**store.evidence, **theirs.evidence})
 
 
 def _certificates(path: str) -> list[FoundCertificate]:

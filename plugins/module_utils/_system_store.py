@@ -140,6 +140,14 @@ def own_paths(family: Family, registry: Registry) -> list[str]:
     ]
 
 
+def left_behind(registry: Registry) -> list[str]:
+    """Our files for a registry whose CAs no longer belong into the store; none where there is no store."""
+    try:
+        return own_paths(find_family(), registry)
+    except TrustError:
+        return []
+
+
 def own_held(store: Store) -> frozenset[str]:
     """Our CAs, of all registries, that the bundle holds."""
     family = store.family

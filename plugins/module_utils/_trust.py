@@ -73,7 +73,7 @@ def observe(request: Request) -> Observation:
     runtime, why = _detect.detect(request.runtime, request.timeout)
     runtime.migrate_legacy = request.migrate_legacy
     if request.store == "system":
-        runtime = SystemStoreRuntime(runtime, {item.registry: item.pins for item in request.desired})
+        runtime = _in_system_store(runtime, request)
     return Observation(why, runtime, [runtime.read(item.registry) for item in request.desired])
 
 
@@ -82,9 +82,13 @@ def _observe_offline(request: Request) -> Observation:
     found.inner.migrate_legacy = request.migrate_legacy
     if request.store == "system":
         _offline.check_for_tools()
-        inner = SystemStoreRuntime(found.inner, {item.registry: item.pins for item in request.desired})
-        found = _offline.OfflineRuntime(inner)
+        found = _offline.OfflineRuntime(_in_system_store(found.inner, request))
     return Observation(why, found, [found.read(item.registry) for item in request.desired])
+
+
+def _in_system_store(runtime: Runtime, request: Request) -> SystemStoreRuntime:
+    pins = {item.registry: item.pins for item in request.desired}
+    return SystemStoreRuntime(runtime, pins, any(item.client or item.client_pin for item in request.desired))
 
 
 def check(request: Request) -> dict[str, Any]:

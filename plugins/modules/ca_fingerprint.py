@@ -41,6 +41,13 @@ options:
             the others they are the whole set.
         type: list
         elements: str
+      client_fingerprint:
+        description:
+          - The SHA-256 fingerprint of the client certificate that this node has to show to the registry.
+          - The node is right if it holds that certificate with the key that belongs to it, where the runtime reads
+            both. A key that this collection has put there must be readable by root alone.
+          - Without it nobody asks for a client certificate. The key itself is never needed here, and never returned.
+        type: str
   runtime:
     description:
       - The runtime whose trust is meant. V(auto) takes the one that kubelet is pointed at, else the only one that
@@ -139,7 +146,9 @@ registries:
       description: The fingerprint of the client certificate in C(client.cert), if there is one.
       type: str
     in_sync:
-      description: Are the two sets equal, and does nothing break the directory?
+      description:
+        - Are the two sets equal, is the client certificate the pinned one if one is pinned, and does nothing break
+          the directory?
       type: bool
     in_effect:
       description: Is it in sync, and does the running process read this directory?
@@ -226,6 +235,7 @@ def main() -> None:
                     "host": {"type": "str", "required": True},
                     "fingerprints": {"type": "list", "elements": "str", "required": True},
                     "extra_ca_fingerprints": {"type": "list", "elements": "str"},
+                    "client_fingerprint": {"type": "str"},
                 },
             },
             "runtime": _module.RUNTIME_SPEC,

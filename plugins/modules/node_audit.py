@@ -13,7 +13,8 @@ author:
   - The nodetrust.harbor maintainers (@nodetrust)
 description:
   - Checks the list of registries on the controller as M(nodetrust.harbor.ca_bundle_info) does, and then asks the node
-    by M(nodetrust.harbor.ca_fingerprint) whether it holds exactly those CAs, in effect. One connection, one call.
+    by M(nodetrust.harbor.ca_fingerprint) whether it holds exactly those CAs, in effect, and the client certificate if
+    the list has one. The key stays on the controller. One connection, one call.
   - A CA in the list that has expired is compared as any other, for what nodes hold is to be seen on that day too.
   - Reads only, pulls nothing, and does not fail when the answer is no. It fails if the list is wrong or the node
     cannot be judged.

@@ -152,7 +152,7 @@ pulls:
           V(server_error).
         - The registry is out of reach. V(dns), V(connection_refused), V(connection_reset), V(unreachable),
           V(connect_timeout), V(tls_timeout), V(proxy), V(timeout).
-        - The server does not fit. V(client_cert_required), V(tls_version), V(plain_http).
+        - The server does not fit. V(client_cert_required), V(client_cert_refused), V(tls_version), V(plain_http).
         - V(unknown) is anything else.
       type: str
     message:

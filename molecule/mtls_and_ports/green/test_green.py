@@ -41,6 +41,31 @@ def test_the_extra_cas_are_shown_beside_the_pinned_one() -> None:
             assert result["registries"][0]["extra_ca_fingerprints"] == given
 
 
+def test_the_client_certificate_is_told_by_its_fingerprint() -> None:
+    for given, expected in ((nodes.pin("client.crt"), True), (nodes.pin("ip.crt"), False)):
+        registry = {"host": ports.MTLS, "fingerprints": [nodes.pin()], "client_fingerprint": given}
+        found = pipeline.call(NODES, "nodetrust.harbor.ca_fingerprint", {"registries": [registry]})
+        for result in found.values():
+            assert result["in_effect"] is expected, result
+
+
+def test_a_client_certificate_that_the_registry_refuses_is_taken_back() -> None:
+    registry = {
+        "host": ports.MTLS,
+        "ca_pem": nodes.ca_pem(),
+        "proof_image": "library/hello:1",
+        "client_cert_pem": ports.pem("ip.crt"),
+        "client_key_pem": ports.pem("ip.key"),
+    }
+    for result in pipeline.call(
+        NODES, "nodetrust.harbor.registry_trust", {"registries": [registry]}
+    ).values():
+        assert result["failed"] and result["rolled_back"], result
+        assert result["reason"] in ("client_cert_refused", "client_cert_required"), result
+    for said in pipeline.witness(NODES, ports.hello(ports.MTLS)).values():
+        assert said.startswith("sha256:")
+
+
 def test_a_second_run_changes_nothing_and_never_tells_the_key() -> None:
     before = pipeline.snapshots(NODES)
     converge = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], "molecule/mtls_and_ports/converge.yml")

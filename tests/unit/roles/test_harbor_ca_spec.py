@@ -120,6 +120,17 @@ def test_every_task_has_a_name_of_its_own(path: Path) -> None:
     assert len(names) == len(set(names)), sorted(str(name) for name in names)
 
 
+def test_whatever_restarts_a_runtime_takes_servers_one_at_a_time() -> None:
+    restarts = [
+        task
+        for path in ROLE.glob("tasks/*.yml")
+        for task in tasks_of(load(path))
+        if (task.get("ansible.builtin.systemd_service") or {}).get("state") == "restarted"
+    ]
+    assert len(restarts) == 2
+    assert all("runtime.is_server" in str(task.get("throttle")) for task in restarts)
+
+
 def test_every_internal_variable_is_marked_as_internal() -> None:
     internal = {
         name for path in ROLE.glob("tasks/*.yml") for task in tasks_of(load(path)) for name in set_by(task)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ansible_collections.nodetrust.harbor.plugins.action import node_audit
 from ansible_collections.nodetrust.harbor.tests.unit.plugins.action.on_controller import run_action
@@ -17,6 +18,7 @@ HOST = "harbor.example.com"
 NOW = datetime.now(timezone.utc)
 EXPIRED = pki.make_ca("Harbor CA", not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=2))
 OLD, NEW, TOKEN = pki.make_ca("Harbor CA"), pki.make_ca("Harbor CA"), pki.make_ca("Token CA")
+CLIENT = pki.issue(OLD, "node", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
 ENTRY = {"host": HOST, "ca_pem": OLD.pem}
 ROTATION = {"hosts": [HOST], "ca_pem": NEW.pem}
 
@@ -63,6 +65,12 @@ def test_the_ca_of_a_token_host_counts(node: Node) -> None:
     node.held.add(TOKEN.fingerprint)
     assert audit(registries=[{**ENTRY, "extra_ca_pem": TOKEN.pem}])["in_effect"] is True
     assert audit()["in_effect"] is False
+
+
+def test_the_client_certificate_is_asked_for_by_its_fingerprint_and_without_its_key(node: Node) -> None:
+    audit(registries=[{**ENTRY, "client_cert_pem": CLIENT.pem, "client_key_pem": CLIENT.key_pem}])
+    assert node.asked[0]["registries"][0]["client_fingerprint"] == CLIENT.fingerprint
+    assert CLIENT.key_pem.splitlines()[1] not in str(node.asked)
 
 
 def test_a_bad_request_is_told_and_no_node_is_asked(node: Node) -> None:

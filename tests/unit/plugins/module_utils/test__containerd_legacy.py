@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _containerd_legacy
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _containerd,
+    _containerd_legacy,
+    _hosts_merge,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Config, Containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import FileState, Process
@@ -68,6 +72,25 @@ def test_what_goes_for_our_registry_is_said():
     changes = _containerd_legacy.steps(containerd(tls(OWN, insecure_skip_verify=True)), [OWN])
     assert [change.kind for change in changes] == ["config"]
     assert f"insecure_skip_verify of {OWN} goes" in changes[0].summary
+
+
+@pytest.mark.parametrize("mirrored", [OWN, "*"])
+def test_a_client_certificate_of_ours_is_named_where_the_old_settings_end(certs_dir, mirrored):
+    mirror = f'[{GRPC}.registry.mirrors."{mirrored}"]\nendpoint = ["https://m.test", "https://{OWN}"]\n'
+    old = tls(OWN, cert_file=__file__, key_file=__file__)
+    changes = _containerd_legacy.steps(containerd(mirror + old), [OWN], [OWN])
+    made = {change.path: change.content or b"" for change in changes}
+    text = made[f"{certs_dir}/{OWN}/hosts.toml"].decode()
+    data = parse(text).data
+    assert data["client"] == [["client.cert", "client.key"]] and __file__ not in text
+    assert all("client" not in entry for url, entry in data["host"].items() if OWN not in url)
+    path = f"{certs_dir}/{OWN}/hosts.toml"
+    assert parse(_hosts_merge.unmerge(text, "ca.crt", path)).get(("client",)) is None
+
+
+def test_beside_a_ca_alone_the_runtime_finds_the_pair_by_itself():
+    old = tls(OWN, cert_file=__file__, key_file=__file__)
+    assert [change.kind for change in _containerd_legacy.steps(containerd(old), [OWN], [OWN])] == ["config"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,24 @@ def test_a_missing_directory_appears_with_the_file_in_it(tmp_path):
     assert not leftovers(tmp_path / "certs.d")
 
 
+def test_a_secret_in_a_new_directory_is_nobody_elses_at_any_moment(tmp_path, monkeypatch):
+    seen = []
+
+    def look(handle, mode):
+        seen.append(stat.S_IMODE(os.fstat(handle).st_mode))
+        chmod(handle, mode)
+
+    chmod = os.fchmod
+    monkeypatch.setattr(_node.os, "fchmod", look)
+    path = tmp_path / "certs.d" / "harbor.test" / "client.key"
+    mask = os.umask(0)
+    try:
+        _node.write_whole(str(path), b"key", 0o600)
+    finally:
+        os.umask(mask)
+    assert seen == [0o600]
+
+
 def test_mode_of_a_replaced_file_stays(tmp_path):
     path = tmp_path / "config.toml"
     path.write_bytes(b"old")

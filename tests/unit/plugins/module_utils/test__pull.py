@@ -91,6 +91,12 @@ X509 = [
 CONNECTION = [
     ("remote error: tls: certificate required", "client_cert_required"),
     ("remote error: tls: bad certificate", "client_cert_required"),
+    ("remote error: tls: unknown certificate authority", "client_cert_refused"),
+    ("remote error: tls: unknown certificate", "client_cert_refused"),
+    ("remote error: tls: expired certificate", "client_cert_refused"),
+    ("remote error: tls: revoked certificate", "client_cert_refused"),
+    ("remote error: tls: unsupported certificate", "client_cert_refused"),
+    ("remote error: tls: access denied", "client_cert_refused"),
     ("remote error: tls: protocol version not supported", "tls_version"),
     ("tls: first record does not look like a TLS handshake", "plain_http"),
     ("http: server gave HTTP response to HTTPS client", "plain_http"),
@@ -431,6 +437,11 @@ def pull(reason: str) -> PullResult:
         ("pulled", "unknown_authority", True),
         ("not_found", "ca_reissued_same_name", True),
         ("unauthorized", "expired", True),
+        # the registry took this node's client certificate, or asked for none, and now does not
+        ("pulled", "client_cert_required", True),
+        ("not_found", "client_cert_refused", True),
+        ("client_cert_required", "client_cert_refused", False),
+        ("unknown_authority", "client_cert_required", False),
         # trust that was not there is still not there
         ("unknown_authority", "unknown_authority", False),
         ("unknown_authority", "ca_reissued_same_name", False),

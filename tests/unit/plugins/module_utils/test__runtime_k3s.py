@@ -21,6 +21,7 @@ from tests.unit.plugins.module_utils.wrapped_node import CA, WRONG, RancherNode
 
 HOST = "harbor.test:8443"
 CLIENT = pki.issue(CA, "node-1")
+PAIR = {"client_cert_pem": CLIENT.pem, "client_key_pem": CLIENT.key_pem}
 OTHERS = f"""\
 # kept by the platform team
 mirrors:
@@ -191,6 +192,48 @@ def test_the_same_ca_in_a_file_of_somebody_else_is_enough(node):
     assert verdict(node.check(HOST)) == (True, True, False)
     assert not node.present(HOST)["changed"] and not node.absent(HOST)["changed"]
     assert node.registries.read_text() == text and theirs.exists()
+
+
+def test_a_pair_goes_beside_the_same_ca_in_a_file_of_somebody_else(node):
+    theirs = node.write("pki/harbor.pem", CA.pem)
+    text = f"configs:\n  {HOST}:\n    tls:\n      ca_file: {theirs}\n"
+    node.write(node.registries, text)
+    node.start()
+    folder = node.own(HOST).parent
+    assert node.present(HOST, **PAIR)["restart_due"] and sorted(os.listdir(folder)) == [
+        "client.cert",
+        "client.key",
+    ]
+    assert yaml.safe_load(node.registries.read_text())["configs"][HOST]["tls"] == {
+        "ca_file": str(theirs),
+        "cert_file": str(folder / "client.cert"),
+        "key_file": str(folder / "client.key"),
+    }
+    node.start()
+    assert verdict(node.check(HOST, **PAIR)) == (True, True, False)
+    assert not node.present(HOST, **PAIR)["changed"]
+    node.absent(HOST)
+    assert node.registries.read_text() == text and not folder.exists()
+
+
+def test_a_pair_beside_a_directory_made_by_hand_takes_its_ca_along(node):
+    file = node.write(node.certs_d / HOST / "ca.crt", CA.pem)
+    node.start()
+    node.present(HOST, **PAIR)
+    assert yaml.safe_load(node.registries.read_text())["configs"][HOST]["tls"]["ca_file"] == str(
+        node.own(HOST)
+    )
+    node.start()
+    assert not file.exists(), "k3s has deleted it"
+    assert verdict(node.check(HOST, **PAIR)) == (True, True, False)
+    assert not node.present(HOST, **PAIR)["changed"]
+
+
+def test_a_pair_does_not_take_a_registry_away_from_the_entry_for_all(node):
+    theirs = node.write("pki/harbor.pem", CA.pem)
+    node.write(node.registries, f'configs:\n  "*":\n    tls:\n      ca_file: {theirs}\n')
+    node.start()
+    refused(node, "wildcard_registry", 'configs."*"', "add an entry for", **PAIR)
 
 
 def test_another_ca_in_a_file_of_somebody_else_is_refused(node):
@@ -400,10 +443,10 @@ def test_without_its_cri_nothing_is_changed(k3s):
     assert "the CRI doesn't answer" in " ".join(k3s.check(HOST)["registries"][0]["reasons"])
 
 
-def refused(node, reason, *words, ca=CA.pem):
+def refused(node, reason, *words, ca=CA.pem, **more):
     before = node.snapshot()
     with pytest.raises(TrustError) as caught:
-        node.present(HOST, ca=ca)
+        node.present(HOST, ca=ca, **more)
     assert caught.value.reason == reason
     for word in words:
         assert word in str(caught.value)

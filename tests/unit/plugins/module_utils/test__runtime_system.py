@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import (
     _apply,
@@ -25,9 +26,15 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import 
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from ansible_collections.nodetrust.harbor.plugins.module_utils._node import Process
-from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Restart, Runtime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
+    Change,
+    Restart,
+    Runtime,
+)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_k3s import K3sRuntime
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_system import SystemStoreRuntime
 from tests.lab import pki
+from tests.unit.plugins.module_utils.wrapped_node import RancherNode
 
 NAME = "harbor.test"
 CA = pki.make_ca("right")
@@ -229,3 +236,178 @@ def test_a_process_that_reads_another_file_is_named(node, monkeypatch):
     with pytest.raises(TrustError) as caught:
         present(node, CA)
     assert caught.value.reason == "store_overridden"
+
+
+FOREIGN = f'server = "https://{NAME}"\nca = "ca.crt"\n[host]\n'
+
+
+@pytest.mark.parametrize("held", [CA, NEXT], ids=["the right CA", "another CA"])
+def test_a_ca_that_a_foreign_hosts_toml_leads_to_is_not_taken_from_under_it(node, held):
+    place = node / "certs.d" / NAME
+    place.mkdir(parents=True)
+    (place / "ca.crt").write_bytes(ca_content([held.der]))
+    (place / "hosts.toml").write_text(FOREIGN)
+    with pytest.raises(TrustError) as caught:
+        absent(node, CA)
+    assert caught.value.reason == "foreign_hosts_toml" and str(place / "hosts.toml") in str(caught.value)
+    if held is NEXT:
+        with pytest.raises(TrustError) as caught:
+            present(node, CA)
+        assert caught.value.reason == "foreign_hosts_toml"
+    else:
+        assert kinds(present(node, CA)) == ["write", "store"]
+
+
+def test_a_hosts_toml_of_another_registry_holds_up_only_what_it_leads_to(node):
+    other = node / "certs.d" / "other.test"
+    other.mkdir(parents=True)
+    (other / "hosts.toml").write_text(f'ca = "../{NAME}/ca.crt"\n[host]\n')
+    (node / "certs.d" / NAME).mkdir()
+    _apply.apply(present(node, CA).changes)
+    assert kinds(present(node, NEXT)) == ["write", "remove", "store"]
+
+
+def test_a_hosts_toml_without_a_ca_is_nothing_to_the_store(node):
+    place = node / "certs.d" / NAME
+    place.mkdir(parents=True)
+    (place / "hosts.toml").write_text(f'server = "https://{NAME}"\n[host]\n')
+    _apply.apply(present(node, CA).changes)
+    assert present(node, CA).verdicts[0].in_sync
+
+
+def test_what_the_runtime_itself_says_is_heard(node, monkeypatch):
+    _apply.apply(present(node, CA).changes)
+    young = time.time() + 1
+    broken = TrustError("no CRI", reason="cri_not_loaded", next_step="mend it")
+    monkeypatch.setattr(Directory, "upgrade_findings", lambda self: ["a finding"])
+    monkeypatch.setattr(Directory, "unusable", lambda self: broken)
+    items, runtime = look(node, [CA], young)
+    verdict = _plan.judge(items[0], runtime.read(items[0].registry), runtime, runtime.restart())
+    assert verdict.in_sync and not verdict.in_effect and "no CRI" in verdict.reasons[0]
+    assert runtime.upgrade_findings() == ["a finding"]
+
+
+@pytest.mark.parametrize("with_pairs", [False, True])
+def test_the_runtimes_own_directory_counts_for_a_client_certificate_only(node, monkeypatch, with_pairs):
+    _apply.apply(present(node, CA).changes)
+    monkeypatch.setattr(
+        Directory, "restart", lambda self, changes=(): Restart(True, "config_path changed", {})
+    )
+    monkeypatch.setattr(Directory, "obeys", lambda self, restart: False)
+    monkeypatch.setattr(Directory, "reasons", lambda self: ["config_path is not set"])
+    items, runtime = look(node, [CA], time.time() + 1)
+    runtime.with_pairs = with_pairs
+    verdict = _plan.judge(items[0], runtime.read(items[0].registry), runtime, runtime.restart())
+    assert verdict.in_effect is not with_pairs and runtime.restart().due is with_pairs
+    assert ("config_path is not set" in verdict.reasons) is with_pairs
+
+
+def test_a_restart_is_due_for_the_store_and_for_the_runtimes_own_setting(node, monkeypatch):
+    due = {"config": True}
+    monkeypatch.setattr(
+        Directory,
+        "restart",
+        lambda self, changes=(): Restart(
+            bool(changes) and due["config"], "a setting changes", {"setting": 1}
+        ),
+    )
+    _items, runtime = look(node, [CA])
+    changes = [Change("store", "bundle", "rebuild"), Change("config", "c.toml", "set")]
+    both = runtime.restart(changes)
+    assert both.due and not both.pull_decides and "a setting" in both.why and "reads it only once" in both.why
+    assert {"setting", "store_file"} <= set(both.evidence)
+    due["config"] = False
+    assert "reads it only once" in runtime.restart(changes).why, "a setting that is in effect hides nothing"
+
+
+CLIENT = pki.issue(CA, "node")
+PAIR = {"client_cert_pem": CLIENT.pem, "client_key_pem": CLIENT.key_pem}
+
+
+@pytest.fixture
+def k3s(node, monkeypatch):
+    made = RancherNode(node / "k3s", monkeypatch, K3sRuntime)
+    yield made
+    made.close()
+
+
+def ensure(k3s, ca, state="present", store="system", **more):
+    time.sleep(0.02)
+    desired = _desired.desired_from([{"host": NAME, "ca_pem": ca.pem, **more}])
+    wanted = desired if state == "present" else _desired.without_trust(desired)
+    return _trust.ensure(_trust.Request(wanted, store=store), state, False)
+
+
+def tls(k3s):
+    text = k3s.registries.read_text() if k3s.registries.exists() else ""
+    return ((yaml.safe_load(text) or {}).get("configs") or {}).get(NAME, {}).get("tls", {})
+
+
+def test_k3s_is_led_to_the_pair_and_to_no_ca(k3s):
+    before = k3s.snapshot()
+    ensure(k3s, CA, **PAIR)
+    folder = k3s.own(NAME).parent
+    files = {"cert_file": str(folder / "client.cert"), "key_file": str(folder / "client.key")}
+    assert tls(k3s) == files and all(os.path.exists(path) for path in files.values())
+    k3s.start()
+    again = ensure(k3s, CA, **PAIR)
+    assert not again["changed"] and again["registries"][0]["in_effect"] and not again["restart_due"]
+    dropped = ensure(k3s, CA)
+    assert tls(k3s) == {} and not folder.exists() and dropped["restart_due"]
+    ensure(k3s, CA, **PAIR)
+    gone = ensure(k3s, CA, "absent")
+    assert tls(k3s) == {} and not folder.exists() and gone["restart_due"]
+    assert ensure(k3s, CA, "absent")["restart_due"], "containerd is still led to what is gone"
+    k3s.start()
+    after = k3s.snapshot()
+    assert {name: text for name, text in after.items() if "certs.d" not in name} == before
+    assert not ensure(k3s, CA, "absent")["restart_due"]
+
+
+@pytest.mark.parametrize("ca", [CA, NEXT], ids=["the same CA", "another CA"])
+@pytest.mark.parametrize("pair", [{}, PAIR], ids=["no pair", "a pair"])
+def test_k3s_is_led_to_no_ca_once_the_store_is_chosen(k3s, ca, pair):
+    ensure(k3s, CA, store="runtime", **pair)
+    k3s.start()
+    assert ensure(k3s, ca, **pair)["restart_due"]
+    assert "ca_file" not in tls(k3s) and all(os.path.exists(path) for path in tls(k3s).values())
+    k3s.start()
+    again = ensure(k3s, ca, **pair)
+    assert not again["changed"] and again["registries"][0]["in_effect"]
+    ensure(k3s, ca, "absent")
+    assert tls(k3s) == {} and not k3s.own(NAME).parent.parent.exists()
+
+
+def test_a_restart_that_the_runtime_makes_by_itself_is_waited_for(node, monkeypatch):
+    _apply.apply(present(node, CA).changes)
+    _items, runtime = look(node, [CA], time.time() + 1)
+    monkeypatch.setattr(Directory, "restart", lambda self, changes=(): Restart(bool(changes), "k0s", {}))
+    monkeypatch.setattr(Directory, "settle", lambda self, changes, restart: Restart(False, "it has", {}))
+    changes = [Change("config", "drop-in.toml", "set")]
+    before = runtime.restart(changes)
+    assert before.due and not runtime.settle(changes, before).due
+    assert runtime.settle([], before) is before
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_what_the_store_holds_goes_when_the_runtimes_directory_is_chosen(node, state):
+    _apply.apply(present(node, CA).changes)
+    items = _desired.desired_from([{"host": NAME, "ca_pem": CA.pem}])
+    if state == "absent":
+        items = _desired.without_trust(items)
+    runtime = Directory(node, 1000.0)
+    plan_of = _plan.plan_present if state == "present" else _plan.plan_absent
+    plan = plan_of(items, [runtime.read(item.registry) for item in items], runtime)
+    assert kinds(plan) == (["write"] if state == "present" else []) + ["remove", "store"]
+    assert any("system store" in reason for reason in plan.verdicts[0].reasons)
+    assert not plan.verdicts[0].in_sync and not (plan.restart_after and plan.restart_after.due)
+    _apply.apply(plan.changes)
+    assert os.listdir(node / "anchors") == [] and (node / "bundle.crt").read_text() == PUBLIC.pem
+    again = plan_of(items, [runtime.read(item.registry) for item in items], runtime)
+    assert not again.changed and again.verdicts[0].in_sync
+
+
+def test_a_node_without_a_system_store_has_nothing_in_it(node, monkeypatch):
+    monkeypatch.setattr(_system_store, "FAMILIES", ())
+    (item,) = _desired.desired_from([{"host": NAME, "ca_pem": CA.pem}])
+    assert Directory(node, None).leave_store([item.registry]) == []
