@@ -26,6 +26,8 @@ def play(
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(AnsibleCollectionConfig.collection_paths),
             "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+            # What make sets here, a user may not have set.
+            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "false",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
             "COLUMNS": "2000",

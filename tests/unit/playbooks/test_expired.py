@@ -122,7 +122,7 @@ def test_the_role_leaves_it_alone_only_where_it_is_told_to(tmp_path: Path, leave
         assert code == 0, said
         assert f"left alone: {MIRROR}." in said
         assert os.listdir(certs) == [HARBOR]
-        assert (certs / HARBOR / "ca.crt").read_text() == GOOD.pem
+        assert (certs / HARBOR / "ca.crt").read_text().endswith(GOOD.pem)
     else:
         assert code == 2
         assert "has expired" in said
