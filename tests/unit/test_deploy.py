@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_store import to_json
+from ansible_collections.nodetrust.harbor.tests.report.fleet import answer, document, entry
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -86,3 +90,82 @@ def test_systemd_understands_the_unit(path: Path) -> None:
         line for line in done.stderr.splitlines() if "is not executable" not in line and path.name in line
     ]
     assert wrong == []
+
+
+STATUSES = {
+    "clean": document([entry(result=answer())]),
+    "corrected": document([entry(result=answer(changed=True), action="correct")]),
+    "needs_a_person": document([entry(unreachable=True)]),
+    "cut off": document([entry(result=answer())], complete=False),
+}
+
+
+def wrapped(directory: Path, wrote: str | None, code: int = 0, own: bool = True) -> tuple[int, str]:
+    """Exit status of the wrapper around a stand-in that leaves this report and ends so, and what was said."""
+    report = directory / "my fleet.json"
+    if wrote is not None:
+        (directory / "wrote").write_text(to_json(STATUSES[wrote]), encoding="utf-8")
+    stand_in = directory / "ansible-playbook"
+    stand_in.write_text(
+        f"""#!/bin/sh
+printf '%s\\n' "$@" > "{directory}/arguments"
+for argument; do case $argument in harbor_ca_run_id=*) id=${{argument#*=}} ;; esac; done
+[ {own:d} = 1 ] || id=another
+[ ! -e "{directory}/wrote" ] || sed "s/^  \\"id\\": .*/  \\"id\\": \\"$id\\",/" "{directory}/wrote" > "{report}"
+exit {code}
+"""
+    )
+    stand_in.chmod(0o755)
+    done = subprocess.run(
+        [DEPLOY / "bin" / "correct-drift", report, "-i", "inventory.yml"],
+        env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrote", "code", "expected"),
+    [
+        ("clean", 0, 0),
+        ("corrected", 0, 3),
+        ("corrected", 2, 2),
+        ("needs_a_person", 2, 2),
+        ("needs_a_person", 0, 2),
+        ("cut off", 0, 2),
+        ("cut off", 137, 2),
+        ("clean", 1, 2),
+        (None, 0, 2),
+    ],
+)
+def test_the_exit_status_tells_clean_corrected_and_needs_a_person(
+    tmp_path: Path, wrote: str | None, code: int, expected: int
+) -> None:
+    found, said = wrapped(tmp_path, wrote, code)
+    assert found == expected, said
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments[:3] == ["nodetrust.harbor.correct_drift", "-i", "inventory.yml"]
+    assert f"harbor_ca_report_file='{tmp_path}/my fleet.json'" in arguments
+
+
+def test_the_report_of_another_run_is_not_the_outcome_of_this_one(tmp_path: Path) -> None:
+    found, said = wrapped(tmp_path, "clean", own=False)
+    assert found == 2
+    assert "this run has left no report" in said and "Next step: " in said
+
+
+def test_the_unit_runs_the_wrapper_and_takes_3_for_a_success() -> None:
+    unit = (DEPLOY / "systemd" / "nodetrust-correct-drift.service").read_text(encoding="utf-8")
+    assert re.search(r"^ExecStart=/usr/local/bin/nodetrust-correct-drift /\S+\.json ", unit, re.MULTILINE)
+    assert "\nSuccessExitStatus=3\n" in unit
+
+
+def test_the_stand_ins_reports_are_what_they_are_called() -> None:
+    assert {name: one["status"] for name, one in STATUSES.items()} == {
+        "clean": "clean",
+        "corrected": "corrected",
+        "needs_a_person": "needs_a_person",
+        "cut off": "needs_a_person",
+    }
