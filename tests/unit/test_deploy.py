@@ -157,6 +157,19 @@ def test_the_report_of_another_run_is_not_the_outcome_of_this_one(tmp_path: Path
     assert "this run has left no report" in said and "Next step: " in said
 
 
+def test_the_unit_needs_nothing_of_a_home_that_is_read_only() -> None:
+    unit = (DEPLOY / "systemd" / "nodetrust-correct-drift.service").read_text(encoding="utf-8")
+    given = dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
+    made = [f"/var/lib/{name}" for name in re.findall(r"^StateDirectory=(\w+)$", unit, re.MULTILINE)]
+    made += [f"/run/{name}" for name in re.findall(r"^RuntimeDirectory=(\w+)$", unit, re.MULTILINE)]
+    # ssh's control sockets are in ~/.ansible/cp, wherever ANSIBLE_HOME is.
+    for name in ("HOME", "ANSIBLE_HOME", "ANSIBLE_SSH_CONTROL_PATH_DIR"):
+        assert given[name].startswith(tuple(made)), name
+    # ANSIBLE_HOME moves the place of collections.
+    assert f"-p {given['ANSIBLE_COLLECTIONS_PATH']} " in unit
+    assert not re.search(r"^ReadWritePaths=[^-]", unit, re.MULTILINE)
+
+
 def test_the_unit_runs_the_wrapper_and_takes_3_for_a_success() -> None:
     unit = (DEPLOY / "systemd" / "nodetrust-correct-drift.service").read_text(encoding="utf-8")
     assert re.search(r"^ExecStart=/usr/local/bin/nodetrust-correct-drift /\S+\.json ", unit, re.MULTILINE)
