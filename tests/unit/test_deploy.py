@@ -72,6 +72,18 @@ def test_every_volume_is_there_and_a_run_never_overlaps_itself() -> None:
     assert manifest()["CronJob"]["spec"]["concurrencyPolicy"] == "Forbid"
 
 
+def test_ssh_finds_its_user_and_a_home_that_can_be_written() -> None:
+    pod = job()["template"]["spec"]
+    (container,) = pod["containers"]
+    mounts = {item["mountPath"]: item for item in container["volumeMounts"]}
+    assert (mounts["/etc/passwd"]["name"], mounts["/etc/passwd"]["subPath"]) == ("config", "passwd")
+    users = [line.split(":") for line in manifest()["ConfigMap"]["data"]["passwd"].splitlines()]
+    (home,) = [user[5] for user in users if int(user[2]) == pod["securityContext"]["runAsUser"]]
+    volumes = {item["name"]: item for item in pod["volumes"]}
+    assert "emptyDir" in volumes[mounts[home]["name"]]
+    assert {"name": "HOME", "value": home} in container["env"]
+
+
 @pytest.mark.parametrize(
     "path", [*UNITS, DEPLOY / "kubernetes" / "correct-drift.yml"], ids=lambda path: path.name
 )
