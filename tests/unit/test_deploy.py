@@ -84,6 +84,15 @@ def test_ssh_finds_its_user_and_a_home_that_can_be_written() -> None:
     assert {"name": "HOME", "value": home} in container["env"]
 
 
+def test_the_execution_environment_names_its_image_and_a_python_that_ansible_core_takes() -> None:
+    path = DEPLOY / "execution-environment" / "execution-environment.yml"
+    wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert wanted["images"]["base_image"]["name"]
+    python = wanted["dependencies"]["python_interpreter"]
+    assert python["python_path"] == f"/usr/bin/{python['package_system']}"
+    assert tuple(map(int, python["package_system"][len("python") :].split("."))) >= (3, 11)
+
+
 @pytest.mark.parametrize(
     "path", [*UNITS, DEPLOY / "kubernetes" / "correct-drift.yml"], ids=lambda path: path.name
 )
