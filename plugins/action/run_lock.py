@@ -12,7 +12,12 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.plugin_utils._lock import holder_of, release, take
+from ansible_collections.nodetrust.harbor.plugins.plugin_utils._lock import (
+    LONGEST_HOURS,
+    holder_of,
+    release,
+    take,
+)
 
 ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["taken", "released"], "default": "taken"},
@@ -47,7 +52,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(exc), **exc.facts()}
         if left:
             result["warnings"] = [
-                f"{left.get('what')} of PID {left.get('pid')} ended without giving {path} back"
+                f"{left.get('what')} of PID {left.get('pid')} on {left.get('host')}, since {left.get('since')}, ended "
+                f"without giving {path} back, or is taken for ended, as a run elsewhere after {LONGEST_HOURS} hours"
             ]
         return result
 

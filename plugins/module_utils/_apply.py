@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -62,25 +63,70 @@ def only_one() -> Iterator[None]:
     Raises:
         TrustError: another run holds the lock.
     """
-    _node.make_directories(STATE_DIR)
     path = os.path.join(STATE_DIR, "lock")
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise _node.file_error(path, exc) from exc
+    handle = _open_lock(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            raise TrustError(
-                f"another run is changing this node right now, it holds {path}",
-                reason="locked",
-                path=path,
-                next_step="wait for it to end, then run again",
-            ) from exc
+            raise _locked(path) from exc
+        # Between open and lock another run may have taken the directory away, and a third one may hold its successor.
+        if not _is_at(handle, path):
+            raise _locked(path)
         yield
     finally:
         os.close(handle)
+
+
+def _open_lock(path: str) -> int:
+    _node.make_directories(STATE_DIR)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as exc:
+        # The directory was there a moment ago.
+        raise _locked(path) from exc
+    except OSError as exc:
+        raise _node.file_error(path, exc) from exc
+
+
+def _is_at(handle: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _locked(path: str) -> TrustError:
+    return TrustError(
+        f"another run is changing this node right now, it holds {path}",
+        reason="locked",
+        path=path,
+        next_step="wait for it to end, then run again",
+    )
+
+
+def forget(check_mode: bool) -> bool:
+    """Take away the record and its directory; False if there is none.
+
+    The lock lies in it too, so the directory leaves its place whole, by whoever holds the lock.
+
+    Raises:
+        TrustError: another run is changing this node.
+    """
+    gone = STATE_DIR + ".removed"
+    known = os.path.isdir(STATE_DIR) or os.path.isdir(gone)
+    if check_mode or not known:
+        return known
+    with only_one():
+        try:
+            # Of a removal that was killed half-way.
+            if os.path.isdir(gone):
+                shutil.rmtree(gone)
+            os.rename(STATE_DIR, gone)
+            shutil.rmtree(gone)
+        except OSError as exc:
+            raise _node.file_error(STATE_DIR, exc) from exc
+    return True
 
 
 def refuse_links(changes: list[Change]) -> None:

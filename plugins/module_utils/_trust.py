@@ -234,6 +234,21 @@ def _take_back(check_mode: bool) -> dict[str, Any]:
     return result
 
 
+def forget(check_mode: bool) -> dict[str, Any]:
+    """Take away what earlier runs remembered on this node (state forgotten)."""
+    known = _apply.forget(check_mode)
+    return {
+        "changed": known,
+        "changes": [f"remove {_apply.STATE_DIR}"] if known else [],
+        "diff": [],
+        "rolled_back": False,
+        "msg": f"{_apply.STATE_DIR} {'would be' if check_mode else 'is'} gone"
+        if known
+        else "nothing to forget",
+        **_restart_fields(Restart(False, "no restart is needed", {})),
+    }
+
+
 class ProofFailed(TrustError):
     """The pull said no. result holds all that a successful run would have returned."""
 

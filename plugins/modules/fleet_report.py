@@ -168,7 +168,8 @@ files:
   elements: str
   returned: success
 reason:
-  description: Stable name of the failure, such as V(report_version), V(report_unfit) or V(report_not_written).
+  description: Stable name of the failure, such as V(report_version), V(report_unfit), V(shards_apart) or
+    V(report_not_written).
   type: str
   returned: failure
 path:

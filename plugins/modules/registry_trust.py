@@ -31,12 +31,14 @@ options:
       - V(absent) takes away the CA file and the client certificate that this module puts there. C(config_path) stays,
         since other registries may need it.
       - V(previous) brings back what the last change of this module on this node replaced.
+      - V(forgotten) takes away the record of that change and its directory, C(/var/lib/nodetrust.harbor), for a node
+        that is given up after V(absent). While another run changes the node it fails.
     type: str
-    choices: [present, absent, previous]
+    choices: [present, absent, previous, forgotten]
     default: present
   registries:
     description:
-      - The registries. Required unless O(state=previous).
+      - The registries. Required for O(state=present) and O(state=absent).
     type: list
     elements: dict
     default: []
@@ -300,7 +302,11 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent", "previous"], "default": "present"},
+            "state": {
+                "type": "str",
+                "choices": ["present", "absent", "previous", "forgotten"],
+                "default": "present",
+            },
             "registries": {
                 "type": "list",
                 "elements": "dict",
@@ -329,6 +335,8 @@ def main() -> None:
     try:
         if state == "previous":
             result = _trust.take_back(module.check_mode, module.params["root"])
+        elif state == "forgotten":
+            result = _trust.forget(module.check_mode)
         else:
             request = _module.trust_request(module.params, needs_bundle=state == "present")
             result = _trust.ensure(request, state, module.check_mode)

@@ -14,7 +14,9 @@ author:
 description:
   - Takes a lock on the controller for the rest of this run of C(ansible-playbook), and fails at once if another run
     holds it, with the name of that run.
-  - A run that is killed leaves a lock that counts for nothing as soon as its process is gone.
+  - A run that is killed leaves a lock that counts for nothing as soon as its process is gone. Of a run on another
+    machine or in another container nobody sees that, so it counts for six hours after its beginning.
+  - Who may write the directory of the lock file may use the lock.
   - Guards one controller, or one directory that several share. Nodes guard themselves by a lock of their own.
 options:
   state:

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_registries
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_schema import problems
 
 _SCHEMA_FILE = Path(__file__).resolve().parents[2] / "docs" / "fleet.schema.json"
+# Shards of one round begin together. A document that is older was left by a run that has failed since, or by a shard
+# that is none any more.
+_ONE_ROUND = timedelta(days=1)
 _LARGEST = 200 * 1024 * 1024
 
 
@@ -124,8 +127,13 @@ def _unfit(path: str, what: str, found: Any) -> TrustError:
 
 
 def merge(documents: list[dict[str, Any]], thresholds: Mapping[str, int], now: datetime) -> dict[str, Any]:
-    """One document of several shards. Of a node that stands in two, the run that ended last counts."""
+    """One document of several shards. Of a node that stands in two, the run that ended last counts.
+
+    Raises:
+        TrustError: one of them is much older than another.
+    """
     runs = [document["run"] for document in documents]
+    _refuse_old(runs)
     nodes: dict[tuple[str | None, str], dict[str, Any]] = {}
     registries: dict[str, dict[str, Any]] = {}
     for document in sorted(documents, key=lambda one: one["run"]["ended"] or ""):
@@ -151,3 +159,23 @@ def merge(documents: list[dict[str, Any]], thresholds: Mapping[str, int], now: d
         "nodes": [nodes[key] for key in sorted(nodes, key=lambda key: (key[0] or "", key[1]))],
     }
     return finish(merged, now)
+
+
+def _refuse_old(runs: list[dict[str, Any]]) -> None:
+    times = {
+        number: when for number, run in enumerate(runs, 1) if (when := moment(run["ended"] or run["started"]))
+    }
+    newest = max(times.values(), default=None)
+    old = [number for number, when in times.items() if newest and newest - when > _ONE_ROUND]
+    if old:
+        raise TrustError(
+            "the documents are not of one round",
+            reason="shards_apart",
+            found="; ".join(
+                f"document {number} (run {text(runs[number - 1]['id']) or 'without id'}) of {stamp(times[number])}"
+                for number in old
+            ),
+            expected=f"no document that is more than a day older than the newest, of {stamp(newest)}",
+            next_step="look why that shard has not run since and run it again; leave its document out if the shard "
+            "has no nodes any more",
+        )

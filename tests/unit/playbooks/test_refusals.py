@@ -22,7 +22,9 @@ HOST = "harbor.example.com"
 LIST = [{"host": HOST, "ca_pem": OLD.pem, "proof_image": "library/hello:1"}]
 
 
-def run(tmp_path: Path, playbook: str, *flags: str, **variables: Any) -> tuple[int, str]:
+def run(
+    tmp_path: Path, playbook: str, *flags: str, inventory: str = "a.invalid,b.invalid,", **variables: Any
+) -> tuple[int, str]:
     """Run a playbook for two nodes that nobody can connect to; exit status and what was said."""
     given = {
         "harbor_ca_registries": LIST,
@@ -33,7 +35,7 @@ def run(tmp_path: Path, playbook: str, *flags: str, **variables: Any) -> tuple[i
         **variables,
     }
     program = str(Path(sys.executable).parent / "ansible-playbook")
-    command = [program, "-i", "a.invalid,b.invalid,", f"nodetrust.harbor.{playbook}", "-e", json.dumps(given)]
+    command = [program, "-i", inventory, f"nodetrust.harbor.{playbook}", "-e", json.dumps(given)]
     done = subprocess.run([*command, *flags], cwd=tmp_path, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -67,6 +69,25 @@ def test_refused_before_a_node_is_connected_to(
     assert code == 2, said
     assert words in " ".join(said.split()), said
     assert "UNREACHABLE" not in said
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_empty_shard_is_no_failure_where_that_is_allowed(tmp_path: Path, allowed: bool) -> None:
+    old = tmp_path / "fleet.json"
+    old.write_text("of a run that had nodes")
+    given = {"harbor_ca_nodes": "shard_2", "harbor_ca_allow_empty": allowed}
+    code, said = run(tmp_path, "correct_drift", **given)
+    assert (code, old.exists()) == ((0, False) if allowed else (2, True)), said
+    assert ("nothing to do: no node of the inventory is in shard_2" in said) is allowed
+
+
+def test_an_empty_inventory_is_a_failure_also_where_empty_shards_are_allowed(tmp_path: Path) -> None:
+    # What is no node must not pass for one.
+    (tmp_path / "none.yml").write_text("all: {hosts: {localhost: {}}}")
+    given = {"harbor_ca_nodes": "shard_2", "harbor_ca_allow_empty": True}
+    code, said = run(tmp_path, "correct_drift", inventory="none.yml", **given)
+    assert code == 2, said
+    assert "No node is selected" in said
 
 
 @pytest.mark.parametrize("option", ["report_file", "report_html", "metrics_file"])

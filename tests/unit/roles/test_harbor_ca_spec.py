@@ -28,7 +28,15 @@ PLAYBOOK_VARIABLES = {
             "annotation",
             "proof_validity_hours",
         ),
-        *("report_file", "report_html", "metrics_file", "warning_days", "error_days", "run_id"),
+        *(
+            "report_file",
+            "report_html",
+            "metrics_file",
+            "warning_days",
+            "error_days",
+            "run_id",
+            "allow_empty",
+        ),
         *(
             "fail_on",
             "lock_file",

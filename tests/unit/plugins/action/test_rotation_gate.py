@@ -28,6 +28,37 @@ def gate(served: Any, b_has: str = HOST) -> dict[str, Any]:
     )
 
 
+def test_the_first_phase_needs_no_node_that_has_the_new_ca() -> None:
+    result = run_action(
+        rotation_gate,
+        phase="add",
+        rotations=[{"hosts": [HOST], "ca_pem": "x"}],
+        turns=[TURN],
+        nodes={"a": None},
+    )
+    assert not result.get("failed"), result
+    assert (result["changed"], result["msg"]) == (False, "phase add may begin")
+
+
+@pytest.mark.parametrize("phase", ["switch", "remove"])
+def test_a_node_that_lacks_the_new_ca_stops_the_next_phase_and_is_named(phase: str) -> None:
+    result = run_action(
+        rotation_gate,
+        phase=phase,
+        rotations=[{"hosts": [HOST], "ca_pem": "x"}],
+        turns=[TURN],
+        nodes={"a": {"in_effect": True, "registries": [{"registry": HOST}]}, "b": None},
+    )
+    assert (result["failed"], result["reason"], result["nodes"]) == (True, "rotation_not_complete", ["b"])
+    assert result["next_step"]
+
+
+def test_a_rotation_that_cannot_be_carried_out_is_a_failure_with_fields() -> None:
+    result = run_action(rotation_gate, phase="add", rotations=[None], turns=[])
+    assert (result["failed"], result["reason"], result["nodes"]) == (True, "no_rotation", [])
+    assert "harbor_ca_rotation" in result["found"] and result["next_step"]
+
+
 @pytest.mark.parametrize("silent", [{"a": [GOOD], "b": []}, {"a": [GOOD]}])
 def test_a_node_without_an_answer_stops_the_phase_and_is_named(silent: dict[str, Any]) -> None:
     result = gate(silent)

@@ -97,6 +97,48 @@ def test_a_second_run_at_the_same_time_is_refused():
     assert caught.value.reason == "locked"
 
 
+def test_a_lock_whose_directory_was_taken_away_meanwhile_is_not_held(node, monkeypatch):
+    flock = _apply.fcntl.flock
+
+    def late(handle, how):
+        (node / "state").rename(node / "elsewhere")
+        flock(handle, how)
+
+    monkeypatch.setattr(_apply.fcntl, "flock", late)
+    with pytest.raises(TrustError) as caught, _apply.only_one():
+        pass
+    assert caught.value.reason == "locked"
+
+
+def test_what_is_forgotten_leaves_nothing(node):
+    _apply.apply([write(node / "certs.d" / "a.test" / "ca.crt")])
+    (node / "state.removed").mkdir()
+    (node / "state.removed" / "of a removal that was killed").touch()
+    assert _apply.forget(check_mode=True) and _apply.previous()
+    assert _apply.forget(check_mode=False)
+    assert sorted(path.name for path in node.iterdir()) == ["certs.d"]
+    assert not _apply.forget(check_mode=False)
+    assert sorted(path.name for path in node.iterdir()) == ["certs.d"]
+
+
+def test_nothing_is_forgotten_while_another_run_holds_the_node(node):
+    _apply.apply([write(node / "certs.d" / "a.test" / "ca.crt")])
+    with _apply.only_one():
+        with pytest.raises(TrustError) as caught:
+            _apply.forget(check_mode=False)
+        assert caught.value.reason == "locked"
+        with pytest.raises(TrustError), _apply.only_one():
+            pass
+    assert _apply.previous()
+
+
+def test_forgetting_is_said(node):
+    _apply.apply([write(node / "certs.d" / "a.test" / "ca.crt")])
+    said = _trust.forget(check_mode=False)
+    assert (said["changed"], said["changes"]) == (True, [f"remove {node / 'state'}"])
+    assert not _trust.forget(check_mode=False)["changed"]
+
+
 def test_diff_shows_certificates_and_of_a_configuration_only_the_changed_lines(node):
     ca = pki.make_ca("Lab CA")
     config = node / "config.toml"

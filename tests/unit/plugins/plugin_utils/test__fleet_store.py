@@ -24,6 +24,7 @@ from ansible_collections.nodetrust.harbor.tests.report.fleet import (
     bundle,
     document,
     entry,
+    iso,
     registry,
 )
 
@@ -146,6 +147,23 @@ def test_a_shard_that_was_cut_off_makes_the_whole_incomplete() -> None:
         "needs_a_person",
     )
     assert "did not come to its end" in merged["warnings"][0]
+
+
+@pytest.mark.parametrize("hours", [23, 25])
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_old_shard_does_not_pass_for_one_of_today(hours: int, complete: bool) -> None:
+    began = NOW - timedelta(hours=hours)
+    old = document([entry("c", answer())], started=iso(began), complete=complete, id="shard-3")
+    old["run"]["ended"] = iso(began) if complete else None
+    if hours < 24:
+        merged = _fleet_store.merge([GOOD, old], THRESHOLDS, NOW)
+        assert [node["node"] for node in merged["nodes"]] == ["b", "c", "node1"]
+        return
+    with pytest.raises(TrustError) as caught:
+        _fleet_store.merge([GOOD, old], THRESHOLDS, NOW)
+    assert caught.value.reason == "shards_apart"
+    for words in (f"document 2 (run shard-3) of {iso(began)}", iso(NOW), "Next step: "):
+        assert words in str(caught.value)
 
 
 def test_expiry_is_counted_anew_when_an_old_document_is_read() -> None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,10 @@ ME = _lock.holder_of(os.getpid(), "a test", "somebody")
 def other(**changes: Any) -> dict[str, Any]:
     """Another run that goes on: the parent of this process is there as long as this one."""
     return {**_lock.holder_of(os.getppid(), "rotate_ca", "jane"), **changes}
+
+
+def ago(**time: float) -> str:
+    return (datetime.now(timezone.utc) - timedelta(**time)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def gone() -> int:
@@ -48,9 +54,28 @@ def test_the_same_run_may_take_it_again(path: str) -> None:
     assert _lock.take(path, ME) is None
 
 
-@pytest.mark.parametrize("where", ["this machine", "another machine"])
-def test_a_run_that_goes_on_is_named(path: str, where: str) -> None:
-    them = other() if where == "this machine" else other(host="elsewhere", pid=gone())
+@pytest.mark.parametrize(
+    "them",
+    [
+        other(),
+        other(host="elsewhere", boot="b", pid=gone()),
+        other(host="elsewhere", boot="b", pid=gone(), since=ago(hours=5.9)),
+        other(pid_namespace="pid:[1]", pid=gone()),
+        other(host="a-pod", pid_namespace="pid:[1]", pid=gone()),
+        other(machine="of an image", boot="b", pid=gone()),
+        other(host="a-pod", boot="b", pid=gone()),
+    ],
+    ids=[
+        "this machine",
+        "another machine",
+        "for hours",
+        "a container with our name",
+        "a container",
+        "another machine with our name",
+        "another machine from our image",
+    ],
+)
+def test_a_run_that_goes_on_is_named(path: str, them: dict[str, Any]) -> None:
     _lock.take(path, them)
     with pytest.raises(TrustError) as caught:
         _lock.take(path, ME)
@@ -63,12 +88,66 @@ def test_a_run_that_goes_on_is_named(path: str, where: str) -> None:
 
 @pytest.mark.parametrize(
     "left",
-    [other(pid=gone()), other(started="1"), other(pid="x"), other(pid=0)],
-    ids=["ended", "another process has its number", "no number", "nobody"],
+    [
+        other(pid=gone()),
+        other(started="1"),
+        other(pid="x"),
+        other(pid=0),
+        other(host="elsewhere", boot="b", since=ago(hours=6.1)),
+        other(pid_namespace="pid:[1]", since=ago(hours=6.1)),
+        other(host="elsewhere", since=ago(days=-365)),
+        other(host="elsewhere", since="x"),
+        other(boot="b", machine="m"),
+    ],
+    ids=[
+        "ended",
+        "another process has its number",
+        "no number",
+        "nobody",
+        "another machine, long ago",
+        "a container, long ago",
+        "a clock that is wrong by a year",
+        "no time",
+        "before a reboot",
+    ],
 )
 def test_a_run_that_died_holds_nothing_and_is_told(path: str, left: dict[str, Any]) -> None:
     _lock.take(path, left)
-    assert _lock.take(path, ME) == left
+    # Not every machine that runs this has a machine-id.
+    assert _lock.take(path, {**ME, "machine": "m"}) == left
+
+
+def test_a_process_that_nobody_may_look_at_goes_on(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _lock.take(path, other())
+    monkeypatch.setattr(_lock, "_started", lambda _pid: "")
+    with pytest.raises(TrustError):
+        _lock.take(path, ME)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2775, 0o1777])
+def test_who_may_write_the_directory_may_use_the_lock(path: str, mode: int) -> None:
+    directory = Path(path).parent
+    directory.mkdir()
+    directory.chmod(mode)
+    old = os.umask(0o077)
+    try:
+        _lock.take(path, ME)
+    finally:
+        os.umask(old)
+    found = os.stat(path)
+    assert stat.S_IMODE(found.st_mode) == mode & 0o666
+    assert found.st_gid == directory.stat().st_gid
+
+
+def test_a_group_that_cannot_be_given_gets_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    Path(path).parent.mkdir()
+    Path(path).parent.chmod(0o775)
+    monkeypatch.setattr(_lock.os, "fchown", refuse)
+    _lock.take(path, ME)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o604
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '"x"'])
