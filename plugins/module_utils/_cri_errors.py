@@ -76,7 +76,7 @@ def late(limit: float, socket: str, via: str) -> CriError:
     """The call was given up. A pull has its own remedy for that: there the registry may be what is slow."""
     words = f"no answer within {limit:g} seconds"
     return CriError(
-        "The runtime did not answer in time.",
+        f"The runtime at {socket} did not answer in time.",
         code="DeadlineExceeded",
         detail=words,
         via=via,

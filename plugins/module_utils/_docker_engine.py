@@ -259,7 +259,7 @@ def _unavailable(path: str, words: str) -> CriError:
 def _late(path: str, limit: float) -> CriError:
     words = f"no answer within {limit:g} seconds"
     return CriError(
-        "The Docker daemon did not answer in time.",
+        f"The Docker daemon at {path} did not answer in time.",
         code="DeadlineExceeded",
         detail=words,
         via="docker",

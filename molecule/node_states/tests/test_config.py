@@ -42,6 +42,7 @@ def equal_at_start(one: str, other: str) -> int:
 
 def switched_on(node, text: str | None) -> None:
     """registry_trust makes this configuration read the directory, and nothing else of it changes."""
+    node.restart()  # 1.x tells what it runs with, and would go on with the directory that it had
     before = node.dump().splitlines() if text is not None else None
     result = node.trust()
     assert not result["failed"], result["msg"]
@@ -70,6 +71,14 @@ def test_the_versions_are_the_ones_of_the_support_table(node) -> None:
 def test_one_key_is_set_in_place(node, form) -> None:
     node.put(CONFIG, WITHOUT_DIRECTORY[form])
     switched_on(node, WITHOUT_DIRECTORY[form])
+
+
+def test_a_process_that_still_reads_the_directory_goes_on(node) -> None:
+    node.put(CONFIG, "")
+    result = node.trust()
+    # 2.x doesn't tell what it runs with, so the file's age has to do.
+    assert result["changed"] and result["restart_due"] is (node.major == 2), result["msg"]
+    assert node.major == 2 or node.pulls()
 
 
 def test_without_a_file_one_is_made(node) -> None:
