@@ -69,10 +69,11 @@ molecule: lab-packages venv  ## every scenario on real nodes
 test-cluster: venv  ## the same tests as against the lab's API server, against yours: KUBECONFIG=path make test-cluster
 	@tests/tools/test-cluster
 
-scale: venv  ## what 5,000 nodes cost, as ratios; fails if it is too much (some minutes)
+scale: venv  ## what thousands of nodes cost, as ratios; fails if it is too much (an hour; audit.py needs root)
 	@python tests/scale/inventory.py
 	@tests/tools/report-tools
 	@python tests/scale/report.py
+	@python tests/scale/audit.py
 
 lab-packages:  ## the lab's system packages: names what is missing, then installs it (root, apt)
 	@tests/tools/lab-packages
