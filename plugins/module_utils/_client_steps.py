@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
     CERT_FILE,
     KEY_FILE,
@@ -18,7 +17,6 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair impo
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, Desired, Runtime
-from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
 
 
 def pair_in_sync(item: Desired, directory: HostDirectory) -> bool:
@@ -40,6 +38,9 @@ def _is_read(directory: HostDirectory) -> bool:
     hosts = directory.hosts_toml
     if hosts is None or not hosts.obeyed:
         return True
+    from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
+
     document = parse(hosts.text, hosts.path)
     named = [document.get((*table, "client")) for table in hosts.tables]
     return bool(named) and all(_hosts_merge.names_client(one, directory.path) for one in named)
@@ -88,6 +89,8 @@ def without_lead(item: Desired, directory: HostDirectory, steps: list[Change]) -
         return steps
     planned = next((step for step in steps if step.path == hosts.path), None)
     text = (planned.content or b"").decode("utf-8") if planned else hosts.text
+    from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge
+
     without = _hosts_merge.without_client(text, hosts.path)
     if without == text:
         return steps

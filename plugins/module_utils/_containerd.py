@@ -15,13 +15,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _upgrade
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse, remove, set_string
+from ansible_collections.nodetrust.harbor.plugins.module_utils._toml_data import load
+
+if TYPE_CHECKING:
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._upgrade import Text
 
 CERTS_DIR = "/etc/containerd/certs.d"
 CONFIG_FILE = "/etc/containerd/config.toml"
@@ -92,7 +95,9 @@ def observe(process: _node.Process, cri: Cri) -> Containerd:
     version = ""
     try:
         version = _answer(cri, process)["runtime_version"]
-        running = _config_path_of_status(cri.status_config())
+        if _major(version) < 2:
+            # 2.x doesn't tell, and to ask takes as long as a third of an audit.
+            running = _config_path_of_status(cri.status_config())
     except TrustError as exc:
         cri_error = exc
     version = version or _binary_version(process.exe)
@@ -194,14 +199,16 @@ def dump_config(binary: str, path: str) -> dict[str, Any]:
             expected=f"`containerd --config {path} config dump` ends with 0",
             next_step=f"mend {path}: containerd can't start with it either; then run again",
         )
-    return parse(out).data
+    return load(out)
 
 
-def texts(config: Config) -> tuple[_upgrade.Text, list[_upgrade.Text], list[_upgrade.Text]]:
+def texts(config: Config) -> tuple[Text, list[Text], list[Text]]:
     """config.toml, the files it imports, and every hosts.toml under CERTS_DIR."""
 
-    def read(path: str) -> _upgrade.Text:
-        return _upgrade.Text(path, (_node.read_state(path).content or b"").decode("utf-8", "replace"))
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._upgrade import Text
+
+    def read(path: str) -> Text:
+        return Text(path, (_node.read_state(path).content or b"").decode("utf-8", "replace"))
 
     hosts = [os.path.join(CERTS_DIR, name, "hosts.toml") for name in _node.list_directory(CERTS_DIR)]
     return (
@@ -213,7 +220,7 @@ def texts(config: Config) -> tuple[_upgrade.Text, list[_upgrade.Text], list[_upg
 
 def _parsed_here(path: str) -> dict[str, Any]:
     """The file alone, by our own parser: for a containerd of another architecture, which can't be run here."""
-    data = parse(decode(_node.read_state(path))).data
+    data = load(decode(_node.read_state(path)))
     if data.get("imports"):
         raise TrustError(
             f"the containerd in this root can't be run here, and {path} imports other files",
@@ -277,12 +284,14 @@ def with_config_path(containerd: Containerd, old: Sequence[tuple[str, ...]] = ()
         TrustError: no place makes the setting effective (a drop-in overrides it, for example).
     """
     config = containerd.config
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import remove, set_string
+
     text = remove(decode(config.file), list(old), config.file.path) if old else decode(config.file)
     base = config.dump
     if config.file.content is None:
         text = f"version = {2 if containerd.major < 2 else 3}\n"
         base = _judge(containerd.process.exe, config.file.path, text)
-    version = parse(text).data.get("version", 1)
+    version = load(text).get("version", 1)
     seen = []
     for place in places(version, containerd.major):
         candidate = set_string(text, (*place, "config_path"), CERTS_DIR)
@@ -367,7 +376,24 @@ def images_section(dump: dict[str, Any]) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
+def keeps_cri_out(containerd: Containerd) -> bool:
+    """Would the next start be one without CRI? Empty tables do no harm (runtime-facts §5)."""
+    config = containerd.config
+    registry = images_section(config.dump).get("registry", {})
+    with_tls = [
+        entry
+        for entry in (registry.get("configs") or {}).values()
+        if isinstance(entry, dict) and entry.get("tls")
+    ]
+    return bool(config.config_path) and bool(registry.get("mirrors") or (containerd.major < 2 and with_tls))
+
+
 def _legacy_lines(path: str, text: str, images: dict[str, Any]) -> list[tuple[str, int, str]]:
+    registry = images.get("registry", {})
+    if "mirrors" not in text and "configs" not in text and not registry.get("mirrors"):
+        return []  # to say on which lines takes a reader of our own, which has to be compiled at each call
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
+
     try:
         document = parse(text)
     except TrustError:
@@ -385,7 +411,6 @@ def _legacy_lines(path: str, text: str, images: dict[str, Any]) -> list[tuple[st
             if isinstance(entry, dict) and entry.get("tls"):
                 where = (*place, "configs", host, "tls")
                 found += [(path, number, lines[number - 1].strip()) for number in document.lines_under(where)]
-    registry = images.get("registry", {})
     if not found and registry.get("mirrors"):
         # They come from a drop-in: the dump shows them, the file doesn't.
         return [(path, 0, f"registry.mirrors for {', '.join(registry['mirrors'])}, from a drop-in")]

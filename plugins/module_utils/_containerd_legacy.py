@@ -28,18 +28,6 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import C
 from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
 
 
-def keeps_cri_out(containerd: Containerd) -> bool:
-    """Would the next start be one without CRI? Empty tables do no harm (runtime-facts §5)."""
-    config = containerd.config
-    registry = _containerd.images_section(config.dump).get("registry", {})
-    with_tls = [
-        entry
-        for entry in (registry.get("configs") or {}).values()
-        if isinstance(entry, dict) and entry.get("tls")
-    ]
-    return bool(config.config_path) and bool(registry.get("mirrors") or (containerd.major < 2 and with_tls))
-
-
 def refusal(containerd: Containerd, consequence: str) -> TrustError:
     """What to say where nobody has asked for the move."""
     config = containerd.config

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._docker_engine import DEFAULT_SOCKET
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime
-from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES, TRACES
 
+_DOCKER_SOCKET = "/run/docker.sock"
 _KUBELET_PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _KUBELET_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml")
 _ENDPOINT = re.compile(
@@ -106,7 +106,7 @@ def rivals(
     if "containerd" in left and "docker" in left:
         if without_cri(left["containerd"]):
             del left["containerd"]
-        elif kubelet_installed and left["docker"] == DEFAULT_SOCKET:
+        elif kubelet_installed and left["docker"] == _DOCKER_SOCKET:
             del left["docker"]
     return left
 
@@ -141,7 +141,7 @@ def endpoint_in_files() -> str | None:
 def names_of_endpoint(endpoint: str) -> list[str]:
     """The runtimes that may listen at an endpoint of kubelet's."""
     socket = socket_of(endpoint)
-    return [name for name, sockets in sockets_of_all().items() if socket in sockets]
+    return [name for name, traces in TRACES.items() if socket in traces]
 
 
 def socket_of(endpoint: str) -> str:
@@ -155,8 +155,8 @@ def sockets_of_all() -> dict[str, tuple[str, ...]]:
 def listening() -> dict[str, str]:
     """The runtimes that listen, each with its socket."""
     found = {}
-    for name, runtime in RUNTIMES.items():
-        socket = runtime.listening()
+    for name in RUNTIMES.here():
+        socket = RUNTIMES[name].listening()
         if socket is not None:
             found[name] = socket
     return found
@@ -164,7 +164,7 @@ def listening() -> dict[str, str]:
 
 def installed() -> list[str]:
     """Those that are installed, whether they run or not."""
-    return [name for name, runtime in RUNTIMES.items() if runtime.installed()]
+    return [name for name in RUNTIMES.here() if RUNTIMES[name].installed()]
 
 
 def _running(name: str, running: dict[str, str], present: list[str], why: str) -> Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
@@ -18,7 +19,6 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair impo
     read_pair,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml, read_hosts_toml
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._owners import (
     Owner,
@@ -31,6 +31,9 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
     passed_over,
     split,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import HostsToml
 
 CA_FILE = "ca.crt"
 # What our ca in a hosts.toml mends; the one for everybody is not ours to change.
@@ -211,7 +214,7 @@ def _referrers(result: HostDirectory, certs_dir: str, major: int) -> list[str]:
     for name in _node.list_directory(certs_dir):
         path = os.path.join(certs_dir, name, "hosts.toml")
         if name != result.registry.name and os.path.isfile(path):
-            hosts = read_hosts_toml(path, result.registry, major)
+            hosts = _read_hosts_toml(path, result.registry, major)
             if hosts.refers_to(os.path.join(result.path, CA_FILE)):
                 found.append(path)
     return found
@@ -297,7 +300,7 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
     result.others = [name for name in names if name != CA_FILE and not name.startswith(".")]
     result.client = read_pair(path)
     if "hosts.toml" in names and reader.hosts_toml is not None:
-        result.hosts_toml = read_hosts_toml(
+        result.hosts_toml = _read_hosts_toml(
             os.path.join(path, "hosts.toml"), result.registry, reader.hosts_toml
         )
         if result.hosts_toml.obeyed:
@@ -337,6 +340,13 @@ def _read_entries(result: HostDirectory, path: str, reader: Reader) -> None:
                     foreign=not (name == KEY_FILE and result.client.ours),
                 )
             )
+
+
+def _read_hosts_toml(path: str, registry: Registry, major: int) -> HostsToml:
+    # Most registries have none.
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import read_hosts_toml
+
+    return read_hosts_toml(path, registry, major)
 
 
 def _take_hosts_toml(result: HostDirectory, hosts: HostsToml, reader: Reader) -> None:

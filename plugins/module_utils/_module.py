@@ -12,13 +12,17 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.nodetrust.harbor.plugins.module_utils._zip import quicken
+
+quicken(__name__.rpartition(".")[0])  # before the others are imported
+
 from ansible_collections.nodetrust.harbor.plugins.module_utils._desired import (
     desired_from,
     without_trust,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._observe import Request
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
-from ansible_collections.nodetrust.harbor.plugins.module_utils._trust import Request
 
 
 def fail(module: AnsibleModule, exc: TrustError) -> NoReturn:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import importlib
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _detect, _node
@@ -28,6 +28,17 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Runtime,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import RUNTIMES
+
+# What is imported where it is needed, since most calls don't need it.
+_LATE = (
+    "_containerd_legacy",
+    "_hosts_merge",
+    "_hosts_toml",
+    "_runtime_system",
+    "_toml",
+    "_toml_reader",
+    "_upgrade",
+)
 
 NOTHING_RUNS = Restart(False, "nothing runs in an offline root", {})
 
@@ -43,7 +54,7 @@ def inside(root: str | None) -> Iterator[None]:
         yield
         return
     _check(root)
-    _load_what_python_loads_late()
+    _load_what_is_loaded_late()
     temp, here, cwd = tempfile.tempdir, os.open("/", os.O_RDONLY | os.O_DIRECTORY), os.open(".", os.O_RDONLY)
     try:
         try:
@@ -205,9 +216,11 @@ def _check(root: str) -> None:
         )
 
 
-def _load_what_python_loads_late() -> None:
-    """Once inside, Python's own library is out of reach, or is another version's."""
-    datetime.strptime("2000", "%Y")
+def _load_what_is_loaded_late() -> None:
+    """Once inside, Python's own library and this collection are out of reach, or are another version's."""
+    list(RUNTIMES.values())
+    for name in _LATE:
+        importlib.import_module(f"{__name__.rpartition('.')[0]}.{name}")
     for encoding in ("utf-8", "latin-1", "ascii", "utf-16-be", "utf-32-be", "idna"):
         codecs.lookup(encoding)
 

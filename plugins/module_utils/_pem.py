@@ -17,6 +17,7 @@ import hashlib
 import re
 import ssl
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._der import (
@@ -155,6 +156,7 @@ def to_pem(ders: Sequence[bytes]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+@lru_cache
 def describe(der: bytes) -> CertificateFacts:
     """Who and when, for a CA and for any other certificate; `PemError` if this is no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

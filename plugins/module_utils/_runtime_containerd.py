@@ -11,11 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import (
-    _containerd,
-    _containerd_legacy,
-    _upgrade,
-)
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import Containerd
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
@@ -83,7 +79,7 @@ class ContainerdRuntime(Runtime):
         containerd, failure = self.containerd, self.containerd.cri_error
         if failure is not None and failure.reason in _NEVER_ASKED:
             return failure
-        if not self._migrates and _containerd_legacy.keeps_cri_out(containerd):
+        if not self._migrates and _containerd.keeps_cri_out(containerd):
             # Whatever restarts it next, this run above all, would take the node down.
             state = "runs" if self._without_cri else "would start next"
             return self._legacy_refusal(f"containerd {state} without its CRI")
@@ -109,7 +105,7 @@ class ContainerdRuntime(Runtime):
         reasons = []
         if self.containerd.cri_error:
             reasons.append(f"the CRI doesn't answer: {self.containerd.cri_error}")
-        if _containerd_legacy.keeps_cri_out(self.containerd):
+        if _containerd.keeps_cri_out(self.containerd):
             reasons.append(
                 f"registry settings of the old kind stand beside config_path in {config.file.path}; "
                 "containerd starts without its CRI with them"
@@ -132,6 +128,8 @@ class ContainerdRuntime(Runtime):
         if present and self._migrates:
             own = [item.registry.name for item in present if item.pins]
             pairs = [item.registry.name for item in present if item.client is not None]
+            from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd_legacy
+
             steps = _containerd_legacy.steps(self.containerd, own, pairs)
             return [*self._files_for(steps, present), *steps]
         if not present or self._covered(self.containerd.config.config_path):
@@ -139,7 +137,11 @@ class ContainerdRuntime(Runtime):
         return [self._set_config_path()]
 
     def complete(self, change: Change) -> Change:
-        old = _containerd_legacy.old_paths(self.containerd) if self._migrates else ()
+        old: Sequence[tuple[str, ...]] = ()
+        if self._migrates:
+            from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd_legacy
+
+            old = _containerd_legacy.old_paths(self.containerd)
         content = _containerd.with_config_path(self.containerd, old)
         return Change(change.kind, change.path, change.summary, content, change.registry)
 
@@ -195,6 +197,8 @@ class ContainerdRuntime(Runtime):
     def upgrade_findings(self) -> list[dict[str, Any]]:
         if self.containerd.major >= 2:
             return []
+        from ansible_collections.nodetrust.harbor.plugins.module_utils import _upgrade
+
         return _upgrade.findings(*_containerd.texts(self.containerd.config))
 
     @property
@@ -209,6 +213,8 @@ class ContainerdRuntime(Runtime):
         return failure is not None and failure.reason in ("cri_not_loaded", "cri_unavailable")
 
     def _legacy_refusal(self, consequence: str) -> TrustError:
+        from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd_legacy
+
         return _containerd_legacy.refusal(self.containerd, consequence)
 
     def _set_config_path(self) -> Change:

@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _detect, _offline
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _apply, _offline
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._observe import (
+    Observation,
+    Request,
+    observe,
+    restart_fields,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import (
     Plan,
     judge,
@@ -28,87 +31,10 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Change,
     Client,
-    Desired,
     Restart,
-    Runtime,
 )
-from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_system import SystemStoreRuntime
 
 _NOT_PROVEN = "no proof_image is given: the files are checked, nothing was pulled"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a module was asked for. credentials maps a registry to user name and password."""
-
-    desired: list[Desired]
-    runtime: str = "auto"
-    credentials: dict[str, tuple[str, str]] = field(default_factory=dict)
-    timeout: float = 60.0
-    migrate_legacy: bool = False
-    store: str = "runtime"
-    root: str | None = None
-
-
-@dataclass
-class Observation:
-    """One read of a node, for all registries."""
-
-    why: str
-    runtime: Runtime
-    directories: list[HostDirectory]
-
-    def facts(self) -> dict[str, Any]:
-        return {**self.runtime.facts(), "chosen_because": self.why}
-
-
-def observe(request: Request) -> Observation:
-    """Read everything once: the runtime, its configuration, each registry's directory.
-
-    Raises:
-        TrustError: no runtime can be worked with, or something can't be read.
-    """
-    if request.root is not None:
-        return _observe_offline(request)
-    runtime, why = _detect.detect(request.runtime, request.timeout)
-    runtime.migrate_legacy = request.migrate_legacy
-    if request.store == "system":
-        runtime = _in_system_store(runtime, request)
-    return Observation(why, runtime, [runtime.read(item.registry) for item in request.desired])
-
-
-def _observe_offline(request: Request) -> Observation:
-    found, why = _offline.detect(request.runtime)
-    found.inner.migrate_legacy = request.migrate_legacy
-    if request.store == "system":
-        _offline.check_for_tools()
-        found = _offline.OfflineRuntime(_in_system_store(found.inner, request))
-    return Observation(why, found, [found.read(item.registry) for item in request.desired])
-
-
-def _in_system_store(runtime: Runtime, request: Request) -> SystemStoreRuntime:
-    pins = {item.registry: item.pins for item in request.desired}
-    return SystemStoreRuntime(runtime, pins, any(item.client or item.client_pin for item in request.desired))
-
-
-def check(request: Request) -> dict[str, Any]:
-    """Compare only. Never changes anything, and pulls nothing."""
-    seen = observe(request)
-    restart = seen.runtime.restart()
-    verdicts = [
-        judge(item, directory, seen.runtime, restart)
-        for item, directory in zip(request.desired, seen.directories)
-    ]
-    return {
-        "changed": False,
-        "registries": [verdict.to_dict(restart) for verdict in verdicts],
-        "in_sync": all(verdict.in_sync for verdict in verdicts),
-        "in_effect": all(verdict.in_effect for verdict in verdicts),
-        "runtime": seen.facts(),
-        "upgrade_findings": seen.runtime.upgrade_findings(),
-        "node_time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **_restart_fields(restart, seen.runtime),
-    }
 
 
 def ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
@@ -154,7 +80,7 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
         "pulls": [],
         "proof": "none",
         "proof_images": [item.proof_image for item in request.desired if item.proof_image],
-        **_restart_fields(restart, seen.runtime),
+        **restart_fields(restart, seen.runtime),
     }
     pulling = (
         request.root is None and state == "present" and any(item.proof_image for item in request.desired)
@@ -171,7 +97,7 @@ def _ensure(request: Request, state: str, check_mode: bool) -> dict[str, Any]:
                 raise _changed_meanwhile(seen, changes)
             result["backup_file"] = _apply.apply(changes, waiting)
             restart = seen.runtime.settle(changes, restart)
-            result.update(_restart_fields(restart, seen.runtime))
+            result.update(restart_fields(restart, seen.runtime))
             result["registries"] = _judged_again(request, restart)
             if pulling and restart.pull_decides:
                 restart = _decided(request, seen, restart, _pulls(request, seen.runtime.client), result)
@@ -200,7 +126,7 @@ def take_back(check_mode: bool, root: str | None = None) -> dict[str, Any]:
     """Bring back what the last change on this node, or in this root, replaced (state previous)."""
     with _offline.inside(root):
         result = _take_back(check_mode)
-    return result if root is None else {**result, **_restart_fields(_offline.NOTHING_RUNS)}
+    return result if root is None else {**result, **restart_fields(_offline.NOTHING_RUNS)}
 
 
 def _take_back(check_mode: bool) -> dict[str, Any]:
@@ -226,7 +152,7 @@ def _take_back(check_mode: bool) -> dict[str, Any]:
         else f"nothing is brought back: {', '.join(edited)} was edited after the last change"
         if edited
         else "nothing to bring back",
-        **_restart_fields(Restart(bool(config), why, {"files": [found.path for found in back]})),
+        **restart_fields(Restart(bool(config), why, {"files": [found.path for found in back]})),
     }
     if not check_mode and remembered and not edited:
         with _apply.only_one():
@@ -245,7 +171,7 @@ def forget(check_mode: bool) -> dict[str, Any]:
         "msg": f"{_apply.STATE_DIR} {'would be' if check_mode else 'is'} gone"
         if known
         else "nothing to forget",
-        **_restart_fields(Restart(False, "no restart is needed", {})),
+        **restart_fields(Restart(False, "no restart is needed", {})),
     }
 
 
@@ -272,7 +198,7 @@ def _decided(
         return restart
     seen.runtime.proved()
     restart = Restart(False, "the pull succeeds, so the process has not read the old state", restart.evidence)
-    result.update(_restart_fields(restart))
+    result.update(restart_fields(restart))
     result["registries"] = _judged_again(request, restart)
     return restart
 
@@ -326,15 +252,6 @@ def _judged_again(request: Request, restart: Restart) -> list[dict[str, Any]]:
         judge(item, directory, now.runtime, restart).to_dict(restart)
         for item, directory in zip(request.desired, now.directories)
     ]
-
-
-def _restart_fields(restart: Restart, runtime: Runtime | None = None) -> dict[str, Any]:
-    return {
-        "restart_due": restart.due,
-        "restart_why": restart.why,
-        "restart_evidence": restart.evidence,
-        "restart_stops": runtime.stops_containers() if restart.due and runtime is not None else None,
-    }
 
 
 def _say(plan: Plan, restart: Restart, verb: str) -> str:

@@ -220,7 +220,7 @@ upgrade_findings:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _trust
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _module, _observe
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 
 
@@ -244,7 +244,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = _trust.check(_module.trust_request(module.params, needs_bundle=False))
+        result = _observe.check(_module.trust_request(module.params, needs_bundle=False))
     except TrustError as exc:
         _module.fail(module, exc)
     module.exit_json(**result)

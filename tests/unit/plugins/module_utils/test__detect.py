@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _detect
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime_crio import CrioRuntime
 
 CONTAINERD = {"containerd": "/run/containerd/containerd.sock"}
 CRIO = {"crio": "/run/crio/crio.sock"}
@@ -102,6 +103,7 @@ def test_what_is_no_rival_is_left_out(running, present, kubelet, cri, left):
 
 def test_podman_is_there_as_soon_as_its_program_is(monkeypatch):
     monkeypatch.setattr(_detect.RUNTIMES["podman"], "programs", ("/",))
+    monkeypatch.setitem(_detect.TRACES, "podman", ("/",))
     assert _detect.listening()["podman"] == "/"
     assert "podman" in _detect.installed()
 
@@ -172,3 +174,24 @@ def test_without_kubelet_there_is_no_endpoint(tmp_path, monkeypatch):
 def test_a_distribution_with_its_own_kubelet(kubelet, running, name, why):
     found = _detect.decide("auto", kubelet, running, [])
     assert (found.name, found.socket) == (name, running[name]) and why in found.why
+
+
+@pytest.mark.parametrize("name", _detect.RUNTIMES)
+def test_a_runtime_is_looked_for_where_it_is(name):
+    runtime = _detect.RUNTIMES[name]
+    assert runtime.name == name
+    assert _detect.TRACES[name] == (*runtime.sockets, *runtime.programs)
+
+
+def test_a_runtime_of_which_there_is_no_trace_is_not_loaded(monkeypatch):
+    for name in _detect.RUNTIMES:
+        monkeypatch.setitem(_detect.TRACES, name, ("/",) if name == "crio" else ("/absent",))
+    asked = []
+
+    def load(_self, name):
+        asked.append(name)
+        return CrioRuntime
+
+    monkeypatch.setattr(type(_detect.RUNTIMES), "__getitem__", load)
+    assert (_detect.listening(), _detect.installed()) == ({}, [])
+    assert set(asked) == {"crio"}

@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 from ansible_collections.nodetrust.harbor.plugins.module_utils._mark import ca_content
 from tests.lab import pki
 
+UTILS = Path(__file__).resolve().parents[4] / "plugins" / "module_utils"
 NAME = "harbor.test"
 CA = pki.make_ca("right")
 SET = '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/containerd/certs.d"\n'
@@ -135,3 +140,34 @@ def test_the_system_store_needs_a_root_with_devices(root):
     with pytest.raises(TrustError) as caught:
         _trust.ensure(request(root, store="system"), "present", False)
     assert caught.value.reason == "invalid_root" and "/dev/null" in str(caught.value)
+
+
+def imported_late():
+    """The modules of ours that are imported inside of functions."""
+    found = set()
+    for file in UTILS.glob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ImportFrom):
+                        inner = (node.module or "").rpartition(".")[2]
+                        found |= {name.name for name in node.names} if inner == "module_utils" else {inner}
+    return found
+
+
+def test_nothing_is_left_to_be_loaded_from_inside():
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from ansible.plugins.loader import init_plugin_loader; init_plugin_loader()\n"
+            "from ansible_collections.nodetrust.harbor.plugins.module_utils import _offline\n"
+            "_offline._load_what_is_loaded_late()\n"
+            "print(*[name.rpartition('.')[2] for name in sys.modules if 'module_utils._' in name])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert len(imported_late()) > 10
+    assert imported_late() - set(loaded) == set()

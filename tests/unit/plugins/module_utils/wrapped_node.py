@@ -24,6 +24,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import (
     _containerd,
     _desired,
     _node,
+    _observe,
     _rancher,
     _runtime_k0s,
     _runtime_microk8s,
@@ -31,6 +32,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import (
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Runtime
+from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import TRACES
 from tests.lab import pki
 
 # Not by an import statement: the oldest Python that mypy checks for doesn't have it.
@@ -46,6 +49,7 @@ class WrappedNode:
 
     def __init__(self, root: Path, monkeypatch) -> None:
         self.root = root
+        self.monkeypatch = monkeypatch
         self.processes: list[_node.Process] = []
         self.version = "1.7.27-k3s1"
         self.pulls: dict[str, Exception] = {}
@@ -62,6 +66,11 @@ class WrappedNode:
         self._listener = socket.socket(socket.AF_UNIX)
         self.socket = f"/tmp/nodetrust-{os.getpid()}-{id(self)}.sock"
         self._listener.bind(self.socket)
+
+    def listens_as(self, runtime: type[Runtime], *names: str) -> None:
+        self.monkeypatch.setattr(runtime, "sockets", (self.socket,))
+        for name in names:
+            self.monkeypatch.setitem(TRACES, name, (self.socket,))
 
     def close(self) -> None:
         self._listener.close()
@@ -91,12 +100,12 @@ class WrappedNode:
             if "state" not in path.parts and not path.name.endswith(_apply.BACKUP_SUFFIX)
         }
 
-    def request(self, runtime: str, *hosts: str, ca: str = CA.pem, **more: str) -> _trust.Request:
+    def request(self, runtime: str, *hosts: str, ca: str = CA.pem, **more: str) -> _observe.Request:
         entries = [{"host": host, "ca_pem": ca, **more} for host in hosts]
-        return _trust.Request(_desired.desired_from(entries), runtime=runtime)
+        return _observe.Request(_desired.desired_from(entries), runtime=runtime)
 
     def check(self, *hosts: str, runtime: str = "auto", **more: str):
-        return _trust.check(self.request(runtime, *hosts, **more))
+        return _observe.check(self.request(runtime, *hosts, **more))
 
     def present(self, *hosts: str, check_mode: bool = False, **more: str):
         time.sleep(_UNTIL_LATER)
@@ -106,7 +115,7 @@ class WrappedNode:
         time.sleep(_UNTIL_LATER)
         request = self.request("auto", *hosts)
         desired = _desired.without_trust(request.desired)
-        return _trust.ensure(_trust.Request(desired), "absent", check_mode)
+        return _trust.ensure(_observe.Request(desired), "absent", check_mode)
 
 
 class RancherNode(WrappedNode):
@@ -126,7 +135,7 @@ class RancherNode(WrappedNode):
         self.etc.mkdir(parents=True)
         monkeypatch.setattr(runtime, "config_dir", str(self.etc))
         monkeypatch.setattr(runtime, "data_dir", str(root / "var"))
-        monkeypatch.setattr(_rancher.Rancher, "sockets", (self.socket,))
+        self.listens_as(_rancher.Rancher, "k3s", "rke2")
         self.start()
 
     def own(self, host: str) -> Path:
@@ -210,7 +219,7 @@ class K0sNode(WrappedNode):
         monkeypatch.setattr(_runtime_k0s, "CONFIG", str(self.config))
         monkeypatch.setattr(_runtime_k0s, "DROP_INS", str(self.drop_ins))
         monkeypatch.setattr(_runtime_k0s, "SOCKET", self.socket)
-        monkeypatch.setattr(_runtime_k0s.K0sRuntime, "sockets", (self.socket,))
+        self.listens_as(_runtime_k0s.K0sRuntime, "k0s")
         monkeypatch.setattr(_containerd, "dump_config", lambda _binary, path: self._dump(path))
         monkeypatch.setattr(Cri, "status_config", lambda _cri: self._status())
         self.drop_ins.mkdir(parents=True)
@@ -268,7 +277,7 @@ class MicroK8sNode(WrappedNode):
         current = root / "snap" / "current"
         current.symlink_to("7234")
         monkeypatch.setattr(_runtime_microk8s, "DATA", str(current))
-        monkeypatch.setattr(_runtime_microk8s.MicroK8sRuntime, "sockets", (self.socket,))
+        self.listens_as(_runtime_microk8s.MicroK8sRuntime, "microk8s")
         place = (
             '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "${SNAP_DATA}/args/certs.d"\n'
         )
