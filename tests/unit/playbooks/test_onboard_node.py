@@ -194,6 +194,20 @@ def test_a_node_that_is_lost_on_the_way_is_told_and_stops_the_rollout(lab: Lab) 
     assert outcome["without_outcome"] == ["c"]
 
 
+@pytest.mark.parametrize("ok", [True, False], ids=["all", "some"])
+def test_one_node_that_failed_among_others_is_a_failure(lab: Lab, ok: bool) -> None:
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (lab.directory / "fleet.yml").write_text(json.dumps({"all": {"hosts": {"a": here, "b": here}}}))
+    report = Path(__file__).parents[3] / "playbooks" / "tasks" / "report.yml"
+    # As without harbor_ca_serial: nothing ends the play early.
+    text = LOST.replace("REPORT", str(report)).replace("max_fail_percentage: 0", "max_fail_percentage: 100")
+    text = text.replace("ok: true", "ok: \"{{ inventory_hostname == 'a' or fine }}\"")
+    (lab.directory / "some.yml").write_text(text)
+    code, said = play(lab.directory, "some.yml", {"harbor_ca_result_file": "outcome.json", "fine": ok})
+    assert code == (0 if ok else 2), said
+    assert lab.outcome()["ok"] is ok
+
+
 WORK_LIST = "uncertified:stale"
 PIN = "SHA256:" + ":".join(["AB"] * 32)
 
