@@ -188,7 +188,7 @@ def _handshake(
         return error.verify_code, b""
     except socket.gaierror:
         raise _NotServed(f"its name is not known to the resolver of {platform.node()}") from None
-    except TimeoutError:
+    except (TimeoutError, socket.timeout):  # two of them before Python 3.10
         raise _NotServed(f"no answer within {timeout:g} seconds") from None
     except ConnectionRefusedError:
         raise _NotServed("the connection was refused") from None
