@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _lock
 from tests.lab import pki
 from tests.lab.verify import fleet, nodes
-from tests.lab.verify.pipeline import shell, snapshots, starts, witness
+from tests.lab.verify.pipeline import shell, snapshots, starts
 
 OTHER = f"{nodes.REGISTRY}:8443"
 IMAGES = [nodes.HELLO, f"{OTHER}/library/hello:1"]
@@ -51,15 +51,22 @@ DRIFT: dict[str, tuple[str, dict[str, str]]] = {
         "systemctl restart containerd\n",
         {nodes.REGISTRY: "no CA", OTHER: "no CA"},
     ),
+    fleet.DOCKER: (
+        put(f"{fleet.DOCKER_CERTS}/{nodes.REGISTRY}/ca.crt", pki.make_ca("Somebody else").pem)
+        + f"rm -r {fleet.DOCKER_CERTS}/{OTHER}\n",
+        {nodes.REGISTRY: "not pinned", OTHER: f"no CA in {fleet.DOCKER_CERTS}/{OTHER}"},
+    ),
 }
 NODES = list(DRIFT)
 LOCKED, REFUSED = "node4", "node3"
-REQUEST: dict[str, Any] = nodes.request(nodes.REGISTRY, OTHER, harbor_ca_serial=2)
+REQUEST: dict[str, Any] = nodes.request(
+    nodes.REGISTRY, OTHER, harbor_ca_serial=2, harbor_ca_nodes=f"nodes:{fleet.DOCKER}"
+)
 
 
 def pulls(where: list[str]) -> dict[str, bool]:
-    """Does this node pull from both registries? Asked of containerd itself."""
-    said = [witness(where, image) for image in IMAGES]
+    """Does this node pull from both registries? Asked of its runtime itself."""
+    said = [fleet.pull(where, image) for image in IMAGES]
     return {node: all(answer[node].startswith("sha256:") for answer in said) for node in where}
 
 

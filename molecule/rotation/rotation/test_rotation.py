@@ -16,10 +16,9 @@ import pytest
 
 from tests.lab import pki
 from tests.lab.verify import fleet, nodes
-from tests.lab.verify.pipeline import shell, snapshots, witness
+from tests.lab.verify.pipeline import shell, snapshots
 
-NODES = ["node1", "node2", "node3"]
-CA_FILE = f"/etc/containerd/certs.d/{nodes.REGISTRY}/ca.crt"
+NODES = ["node1", "node2", "node3", fleet.DOCKER]
 INSTANCES = {"blue": 4431, "green": 4432}
 # As Harbor's chart does it: another CA under the same name.
 NEW, NEWER = pki.make_ca("Lab CA"), pki.make_ca("Lab CA")
@@ -29,7 +28,11 @@ mkdir -p /var/lib/pulls
 cat > /var/lib/pulls/pull.py <<'END'
 {(nodes.FILES / "cri_pull.py").read_text()}END
 cat > /var/lib/pulls/loop <<'END'
-while [ ! -e /var/lib/pulls/stop ]; do python3 /var/lib/pulls/pull.py {nodes.HELLO}; sleep 1; done
+pull() {{
+  [ -S /run/docker.sock ] || {{ python3 /var/lib/pulls/pull.py {nodes.HELLO}; return; }}
+  docker pull -q {nodes.HELLO} > /var/lib/pulls/said && echo sha256:pulled
+}}
+while [ ! -e /var/lib/pulls/stop ]; do pull; sleep 1; done
 END
 systemd-run --quiet --unit=pulls sh -c 'sh /var/lib/pulls/loop > /var/lib/pulls/log 2>&1'
 """
@@ -62,9 +65,10 @@ def counts() -> dict[str, int]:
 
 
 def fingerprints() -> dict[str, list[str]]:
-    """Of the file that containerd reads, as openssl tells them."""
+    """Of the file that containerd or Docker reads, as openssl tells them."""
     split = (
-        f"awk '/BEGIN/ {{n++}} n {{print > \"/tmp/ca.\" n}}' {CA_FILE}; for file in /tmp/ca.*; do "
+        f"for who in containerd docker; do cat /etc/$who/certs.d/{nodes.REGISTRY}/ca.crt 2> /dev/null; done | "
+        "awk '/BEGIN/ {n++} n {print > \"/tmp/ca.\" n}'; for file in /tmp/ca.*; do "
         "openssl x509 -noout -fingerprint -sha256 -in $file; done; rm -f /tmp/ca.*"
     )
     return {
@@ -144,7 +148,7 @@ def removed(switched: Phase) -> Phase:
 
 def test_a_phase_is_refused_before_the_one_in_front_of_it(too_early: Phase) -> None:
     assert too_early.run.code == 2
-    for words in ("rotation_not_complete", "3 of 3 nodes", *NODES, "missing: " + NEW.fingerprint):
+    for words in ("rotation_not_complete", "4 of 4 nodes", *NODES, "missing: " + NEW.fingerprint):
         assert words in too_early.run.said, words
     assert too_early.held == all_hold(nodes.pin())
 
@@ -197,8 +201,8 @@ def test_a_phase_that_is_complete_changes_nothing_when_it_is_run_again(removed: 
 def test_one_command_brings_the_fleet_back_when_the_registry_changed_first(removed: Phase) -> None:
     shell(NODES, _STOP)
     serve(NEWER, "blue")
-    assert all(nodes.UNKNOWN_AUTHORITY in said for said in witness(NODES).values())
+    assert all(nodes.UNKNOWN_AUTHORITY in said for said in fleet.pull(NODES).values())
     back = phase("add", NEWER, NEW.pem)
     assert back.run.code == 0, back.run.said
-    assert all(said.startswith("sha256:") for said in witness(NODES).values())
+    assert all(said.startswith("sha256:") for said in fleet.pull(NODES).values())
     assert json.dumps(back.run.document).count("proven") >= len(NODES)
