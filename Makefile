@@ -30,7 +30,7 @@ demo: lab-packages venv  ## watch the incident happen on real nodes, and the cur
 	@tests/tools/with-lab sh -c 'tests/lab/images && tests/lab/lab tests/demo'
 
 test: venv  ## all of the below, up to molecule, with the time that each step took
-	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit' 'build|docs|report-test|oldest-core' 'molecule|sanity'
+	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit|oldest-core' 'build|docs|report-test' 'molecule|sanity'
 
 venv:  ## the tools, in a private virtual environment made from the hashed lock
 	@tests/tools/make-venv
