@@ -164,11 +164,15 @@ def _split(url: str) -> SplitResult:
     return urlsplit(url if "//" in url else f"https://{url}")
 
 
+def _port(url: str) -> int | None:
+    return _split(url).port
+
+
 def _wrong(data: dict[str, Any], hosts: dict[str, Any]) -> str | None:
     """What makes containerd pass over the whole file: a value of a kind that it can't use (runtime-facts §3)."""
     try:
-        for url in (str(data.get("server", "")), *hosts):
-            _ = _split(url).port
+        # A port that is no number shows only when it is asked for.
+        set(map(_port, (str(data.get("server", "")), *hosts)))
     except ValueError as exc:
         return f"an address that can't be read ({exc})"
     for entry in (data, *hosts.values()):
