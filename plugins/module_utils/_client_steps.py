@@ -12,38 +12,11 @@ import os
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
     CERT_FILE,
     KEY_FILE,
-    ClientPair,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._judge import holds, is_read
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Change, Desired, Runtime
-
-
-def pair_in_sync(item: Desired, directory: HostDirectory) -> bool:
-    """Does the node hold the client certificate that is wanted, or pinned, where the runtime reads it?"""
-    if item.client is not None and not holds(directory, item.client):
-        return False
-    if item.client_pin is None:
-        return True
-    found = directory.client
-    return found is not None and found.is_pinned(item.client_pin) and _is_read(directory)
-
-
-def holds(directory: HostDirectory, pair: ClientPair) -> bool:
-    return directory.client is not None and directory.client.is_that(pair) and _is_read(directory)
-
-
-def _is_read(directory: HostDirectory) -> bool:
-    """Does the runtime take our pair? A hosts.toml that is obeyed has to name it for each try that ends there."""
-    hosts = directory.hosts_toml
-    if hosts is None or not hosts.obeyed:
-        return True
-    from ansible_collections.nodetrust.harbor.plugins.module_utils import _hosts_merge
-    from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import parse
-
-    document = parse(hosts.text, hosts.path)
-    named = [document.get((*table, "client")) for table in hosts.tables]
-    return bool(named) and all(_hosts_merge.names_client(one, directory.path) for one in named)
 
 
 def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> list[Change]:
@@ -52,7 +25,7 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
     if item.client is None or holds(directory, item.client):
         return []
     hosts = directory.hosts_toml
-    if not runtime.client_pairs or not _is_read(directory):
+    if not runtime.client_pairs or not is_read(directory):
         raise TrustError(
             f"{hosts.path if hosts else runtime.name} decides which client certificate this registry gets",
             reason="client_cert_elsewhere",

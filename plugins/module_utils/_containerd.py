@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd on a node: which configuration it runs with, which one it would start with, how to set the directory.
+"""containerd on a node: which configuration it runs with, which one it would start with.
 
 **PRIVATE** to the collection. What containerd reads is asked of containerd's own parser
 (`containerd config dump`), never guessed from the file; runtime-facts §1, §2 and §5.
@@ -11,9 +11,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +31,9 @@ DEFAULT_SOCKET = "/run/containerd/containerd.sock"
 _STARTING = 5.0  # seconds from a start within which a CRI that doesn't answer is waited for
 
 # Where config_path lives, by what writes it: 2.x, 1.x, and 1.x reading a file without a version.
-_IMAGES = ("plugins", "io.containerd.cri.v1.images", "registry")
-_GRPC = ("plugins", "io.containerd.grpc.v1.cri", "registry")
-_OLD = ("plugins", "cri", "registry")
+IMAGES = ("plugins", "io.containerd.cri.v1.images", "registry")
+GRPC = ("plugins", "io.containerd.grpc.v1.cri", "registry")
+OLD = ("plugins", "cri", "registry")
 
 # Any of these makes 2.x pull as 1.x did, and a list of directories works again (runtime-facts §1).
 _LOCAL_PULL = (
@@ -153,7 +151,7 @@ def read_config(binary: str, path: str) -> Config:
     imports = tuple(
         str(item) for item in dump.get("imports", []) if os.path.basename(str(item)) != os.path.basename(path)
     )
-    files = [path, *_expand(imports, path)]
+    files = [path, *imported(imports, path)]
     changes = [change for change in map(_node.last_change, files) if change is not None]
     return Config(
         file=state,
@@ -213,7 +211,7 @@ def texts(config: Config) -> tuple[Text, list[Text], list[Text]]:
     hosts = [os.path.join(CERTS_DIR, name, "hosts.toml") for name in _node.list_directory(CERTS_DIR)]
     return (
         read(config.file.path),
-        [read(path) for path in _expand(config.imports, config.file.path)],
+        [read(path) for path in imported(config.imports, config.file.path)],
         [read(path) for path in hosts if os.path.isfile(path)],
     )
 
@@ -230,7 +228,7 @@ def _parsed_here(path: str) -> dict[str, Any]:
             expected="a containerd for this machine's architecture, or a configuration without imports",
             next_step="prepare the image on a machine of its architecture, or with qemu-user and binfmt",
         )
-    for top, plugin, registry in (_IMAGES, _GRPC, _OLD):  # a dump has them always
+    for top, plugin, registry in (IMAGES, GRPC, OLD):  # a dump has them always
         data.setdefault(top, {}).setdefault(plugin, {}).setdefault(registry, {})
     return data
 
@@ -256,123 +254,10 @@ def directory_for(config_path: str, registry: Registry) -> str:
     return next(speaking, CERTS_DIR)
 
 
-def abandoned(config_path: str, major: int, local_pull: bool) -> list[str]:
-    """The registries that are served by another directory now and would no longer be, if CERTS_DIR took over."""
-    directories = [os.path.normpath(item) for item in config_path.split(":") if item]
-    if len(directories) > 1 and major >= 2 and not local_pull:
-        return []  # nothing is served by a list that isn't obeyed
-    kept = set(_node.list_directory(CERTS_DIR))
-    return [
-        os.path.join(directory, name)
-        for directory in directories
-        if directory != CERTS_DIR
-        for name in _node.list_directory(directory)
-        if name not in kept and not name.startswith(".") and os.path.isdir(os.path.join(directory, name))
-    ]
-
-
-def with_config_path(containerd: Containerd, old: Sequence[tuple[str, ...]] = ()) -> bytes:
-    """The configuration file with config_path set to CERTS_DIR and every other byte as it was.
-
-    The place is tried by the file's own version, and containerd's parser decides: what it then sees
-    must differ from what it saw by config_path and by nothing else.
-
-    Parameters:
-        old: paths of the registry settings of the old kind, which go in the same step.
-
-    Raises:
-        TrustError: no place makes the setting effective (a drop-in overrides it, for example).
-    """
-    config = containerd.config
-    from ansible_collections.nodetrust.harbor.plugins.module_utils._toml import remove, set_string
-
-    text = remove(decode(config.file), list(old), config.file.path) if old else decode(config.file)
-    base = config.dump
-    if config.file.content is None:
-        text = f"version = {2 if containerd.major < 2 else 3}\n"
-        base = _judge(containerd.process.exe, config.file.path, text)
-    version = load(text).get("version", 1)
-    seen = []
-    for place in places(version, containerd.major):
-        candidate = set_string(text, (*place, "config_path"), CERTS_DIR)
-        dump = _judge(containerd.process.exe, config.file.path, candidate)
-        registry = images_section(dump).get("registry", {})
-        effective = str(registry.get("config_path", ""))
-        if effective == CERTS_DIR and _rest(dump, bool(old)) == _rest(base, bool(old)):
-            return candidate.encode("utf-8")
-        seen.append(effective)
-    drop_ins = ", ".join(_expand(config.imports, config.file.path) or config.imports)
-    raise TrustError(
-        f"config_path can't be made effective in {config.file.path}",
-        reason="config_overridden" if config.imports else "config_not_effective",
-        path=config.file.path,
-        found=f"containerd still sees {seen[0]!r}" + (f"; imports: {drop_ins}" if drop_ins else ""),
-        expected=CERTS_DIR,
-        next_step=(
-            f"set config_path in the drop-in that overrides it ({drop_ins})"
-            if config.imports
-            else f"set config_path by hand and see `containerd --config {config.file.path} config dump`"
-        )
-        + ", then run again",
-    )
-
-
-def places(version: object, major: int) -> list[tuple[str, ...]]:
-    """The registry tables that containerd of this major version may read in a file of this version."""
-    if version == 1:
-        return [_OLD, _IMAGES] if major < 2 else [_IMAGES, _OLD]
-    if version == 2:
-        return [_GRPC]
-    # 1.6 takes a version 3 file without a word, and reads the 1.x section in it.
-    return [_IMAGES, _GRPC]
-
-
-def _judge(binary: str, path: str, text: str) -> dict[str, Any]:
-    """What containerd's parser sees in a text, with the file and its directory still untouched.
-
-    Relative imports are resolved from where the file lies, so the trial lies among links to its neighbours.
-    """
-    directory = os.path.dirname(path)
-    with tempfile.TemporaryDirectory(prefix="nodetrust-") as trial:
-        for name in _node.list_directory(directory):
-            if name != os.path.basename(path):
-                os.symlink(os.path.join(directory, name), os.path.join(trial, name))
-        file = os.path.join(trial, os.path.basename(path))
-        with open(file, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        return dump_config(binary, file)
-
-
-def _rest(dump: dict[str, Any], without_old: bool) -> dict[str, Any]:
-    """A dump without config_path and without the file's own name among the imports of 1.x.
-
-    Parameters:
-        without_old: also without what goes when the old settings move.
-    """
-    rest = dict(dump)
-    rest.pop("imports", None)
-    plugins = dict(rest.get("plugins", {}))
-    for _top, plugin, registry in (_IMAGES, _GRPC):
-        said = plugins.get(plugin, {}).get(registry)
-        if isinstance(said, dict):
-            kept = {key: value for key, value in said.items() if key != "config_path"}
-            if without_old:
-                kept.pop("mirrors", None)
-                logins = {
-                    host: {key: value for key, value in entry.items() if key != "tls"}
-                    for host, entry in (kept.pop("configs", None) or {}).items()
-                    if isinstance(entry, dict)
-                }
-                kept["configs"] = {host: entry for host, entry in logins.items() if entry}
-            plugins[plugin] = {**plugins[plugin], registry: kept}
-    rest["plugins"] = plugins
-    return rest
-
-
 def images_section(dump: dict[str, Any]) -> dict[str, Any]:
     """The settings for pulls in what containerd's parser sees."""
     plugins = dump.get("plugins", {})
-    section = plugins.get(_IMAGES[1]) if dump.get("version", 2) >= 3 else plugins.get(_GRPC[1])
+    section = plugins.get(IMAGES[1]) if dump.get("version", 2) >= 3 else plugins.get(GRPC[1])
     return section if isinstance(section, dict) else {}
 
 
@@ -401,7 +286,7 @@ def _legacy_lines(path: str, text: str, images: dict[str, Any]) -> list[tuple[st
     # Without the values: an entry written in one line may hold a password.
     lines = [line.partition("=")[0] for line in text.splitlines()]
     found: list[tuple[str, int, str]] = []
-    for place in (_IMAGES, _GRPC, _OLD):
+    for place in (IMAGES, GRPC, OLD):
         if document.get((*place, "mirrors")):
             found += [
                 (path, number, lines[number - 1].strip())
@@ -426,7 +311,7 @@ def _config_path_of_status(status: dict[str, Any] | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _expand(imports: tuple[str, ...], path: str) -> list[str]:
+def imported(imports: tuple[str, ...], path: str) -> list[str]:
     return [item for pattern in imports for item in glob.glob(os.path.join(os.path.dirname(path), pattern))]
 
 

@@ -19,6 +19,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils import (
     _node,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR, Containerd
+from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd_set import places
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._hosts_toml import parse_hosts_toml
@@ -94,11 +95,11 @@ def old_paths(containerd: Containerd) -> list[tuple[str, ...]]:
 def _place(containerd: Containerd) -> tuple[str, ...]:
     """The table in which the old settings stand that count."""
     document = parse(_containerd.decode(containerd.config.file), containerd.config.file.path)
-    places = _containerd.places(document.data.get("version", 1), containerd.major)
-    for place in places:
+    tried = places(document.data.get("version", 1), containerd.major)
+    for place in tried:
         if _legacy.read(document.get(place) or {}):
             return place
-    return places[0]
+    return tried[0]
 
 
 def _read(containerd: Containerd) -> _legacy.Legacy:

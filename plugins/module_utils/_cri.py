@@ -15,7 +15,7 @@ from typing import Any, Callable, TypeVar
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_clients as clients
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_errors as errors
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_errors import DEFAULT_ENDPOINT, CriError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_wire import GrpcStatus, WireError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_text import GrpcStatus, WireError
 
 __all__ = ["DEFAULT_ENDPOINT", "Cri", "CriError"]
 
@@ -48,7 +48,8 @@ class Cri:
         self.used: str | None = None  # the client that carried the last call
         self._wanted = clients.NAMES if client == "auto" else (client,)
         self._path = path
-        self._clients: list[clients.Client] | None = None
+        self._found: dict[str, str] | None = None
+        self._clients: dict[str, clients.Client] = {}
 
     def version(self, timeout: float | None = None) -> dict[str, str]:
         """runtime_name, runtime_version and api_version of the runtime that answers."""
@@ -89,10 +90,13 @@ class Cri:
 
     def _call(self, ask: Callable[[clients.Client], _Answer], first: str | None = None) -> _Answer:
         self._reach()
-        if self._clients is None:
-            self._clients = clients.find(self.socket, self._wanted, self._path)
-        failed: CriError = errors.no_client(self.socket, self._wanted)
-        for client in sorted(self._clients, key=lambda one: one.name != first):
+        if self._found is None:
+            self._found = clients.find(self._wanted, self._path)
+        failed: CriError | None = None
+        for name in sorted(self._found, key=lambda one: one != first):
+            client = self._client(name, self._found[name])
+            if not client.usable():
+                continue
             self.used = client.name
             try:
                 return ask(client)
@@ -102,7 +106,12 @@ class Cri:
                 if error.reason != "cri_client_broken":
                     raise
                 failed = error
-        raise failed
+        raise failed or errors.no_client(self.socket, self._wanted)
+
+    def _client(self, name: str, path: str) -> clients.Client:
+        if name not in self._clients:
+            self._clients[name] = clients.client(name, path, self.socket)
+        return self._clients[name]
 
     def _reach(self) -> None:
         """Say in one way, whichever client comes next, that nobody listens on the socket."""

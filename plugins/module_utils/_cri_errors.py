@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_wire import GrpcStatus
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_text import GrpcStatus
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 
 DEFAULT_ENDPOINT = "unix:///run/containerd/containerd.sock"

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _detect
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
-from ansible_collections.nodetrust.harbor.plugins.module_utils._plan import judge
+from ansible_collections.nodetrust.harbor.plugins.module_utils._judge import judge
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired, Restart, Runtime
 
 

@@ -32,6 +32,8 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._runtimes import 
 # What is imported where it is needed, since most calls don't need it.
 _LATE = (
     "_containerd_legacy",
+    "_containerd_set",
+    "_cri_curl",
     "_hosts_merge",
     "_hosts_toml",
     "_runtime_system",

@@ -10,55 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_steps import (
     install_pair,
-    pair_in_sync,
     with_pair_removed,
     without_lead,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
+from ansible_collections.nodetrust.harbor.plugins.module_utils._judge import Verdict, judge
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import (
     Change,
     Desired,
     Restart,
     Runtime,
 )
-
-
-@dataclass
-class Verdict:
-    """One registry on one node: what was found, what was expected, and what is between them."""
-
-    registry: str
-    path: str
-    directory: HostDirectory
-    expected: list[str]
-    in_sync: bool
-    in_effect: bool
-    reasons: list[str]
-    blocker: TrustError | None = None
-    cas_in_sync: bool = True
-    extra: list[str] = field(default_factory=list)
-
-    def to_dict(self, restart: Restart) -> dict[str, Any]:
-        certificates = self.directory.certificates
-        return {
-            "registry": self.registry,
-            "path": self.path,
-            "files": sorted({certificate.path for certificate in certificates}),
-            "found": [vars(certificate) for certificate in certificates],
-            "found_fingerprints": sorted({certificate.fingerprint for certificate in certificates}),
-            "expected_fingerprints": self.expected,
-            "extra_ca_fingerprints": self.extra,
-            "client_fingerprint": self.directory.client.fingerprint if self.directory.client else None,
-            "in_sync": self.in_sync,
-            "in_effect": self.in_effect,
-            "restart_due": restart.due,
-            "reasons": self.reasons,
-        }
 
 
 @dataclass
@@ -75,46 +41,6 @@ class Plan:
         return bool(self.changes)
 
 
-def judge(desired: Desired, directory: HostDirectory, runtime: Runtime, restart: Restart) -> Verdict:
-    """Does this node hold exactly the pinned CAs for this registry, and does the running process use them?"""
-    expected = sorted(desired.pins)
-    found = directory.fingerprints
-    broken = [problem for problem in directory.problems if problem.breaks]
-    cas_in_sync = found == desired.pins and not broken
-    has_pair = pair_in_sync(desired, directory)
-    left = runtime.left_in_store(desired.registry)
-    in_sync = cas_in_sync and has_pair and not left
-    reasons = [problem.message for problem in directory.problems]
-    if expected and not found and not broken:
-        reasons.append(f"no CA in {directory.searched or directory.path}")
-    missing, extra = sorted(desired.pins - found), sorted(found - desired.pins)
-    if found and missing:
-        reasons.append(f"missing: {', '.join(missing)}")
-    if extra:
-        where = sorted({item.path for item in directory.certificates if item.fingerprint in extra})
-        reasons.append(f"not pinned: {', '.join(extra)} in {', '.join(where)}")
-    if not has_pair:
-        reasons.append(
-            f"the client certificate and its key are not in {directory.path}, or are not read there"
-        )
-    reasons += [f"{path} adds it to the system store, which store: runtime doesn't use" for path in left]
-    if expected:
-        reasons += runtime.reasons()
-        reasons += [restart.why] if restart.due else []
-    return Verdict(
-        registry=desired.registry.name,
-        path=_read_path(directory),
-        directory=directory,
-        expected=expected,
-        in_sync=in_sync,
-        in_effect=in_sync and not restart.due and (not expected or runtime.obeys(restart)),
-        reasons=reasons,
-        blocker=None if cas_in_sync else _blocker(desired, directory, runtime),
-        cas_in_sync=cas_in_sync,
-        extra=sorted(desired.extra),
-    )
-
-
 def plan_present(desired: Sequence[Desired], directories: Sequence[HostDirectory], runtime: Runtime) -> Plan:
     """What has to change so that every registry is trusted by exactly its pinned CAs.
 
@@ -126,8 +52,9 @@ def plan_present(desired: Sequence[Desired], directories: Sequence[HostDirectory
         raise unusable
     plan = _judged(desired, directories, runtime)
     for item, directory, verdict in zip(desired, directories, plan.verdicts):
-        if verdict.blocker is not None:
-            raise verdict.blocker
+        blocker = None if verdict.cas_in_sync else _blocker(item, directory, runtime)
+        if blocker is not None:
+            raise blocker
         pair = install_pair(item, directory, runtime)
         # A directory that appears takes the registry away from what spoke for it so far (runtime-facts §3).
         wanting = not verdict.cas_in_sync or (pair and not directory.exists)
@@ -221,10 +148,3 @@ def _still_leading(directory: HostDirectory, removed: Sequence[str]) -> list[str
     own = hosts.without_ours(CA_FILE, directory.registry) if hosts is not None else None
     leading = [own.path] if own is not None and any(own.refers_to(path) for path in removed) else []
     return leading + (directory.referrers if os.path.join(directory.path, CA_FILE) in removed else [])
-
-
-def _read_path(directory: HostDirectory) -> str:
-    if directory.searched:
-        return directory.searched
-    files = sorted({certificate.path for certificate in directory.certificates})
-    return files[0] if len(files) == 1 else directory.path if files else os.path.join(directory.path, CA_FILE)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_wire import GRPC_CODES
+from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_text import GRPC_CODES
 
 
 class Failure(NamedTuple):

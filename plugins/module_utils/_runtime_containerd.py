@@ -142,7 +142,9 @@ class ContainerdRuntime(Runtime):
             from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd_legacy
 
             old = _containerd_legacy.old_paths(self.containerd)
-        content = _containerd.with_config_path(self.containerd, old)
+        from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd_set
+
+        content = _containerd_set.with_config_path(self.containerd, old)
         return Change(change.kind, change.path, change.summary, content, change.registry)
 
     def restart(self, changes: Sequence[Change] = ()) -> Restart:
@@ -221,7 +223,9 @@ class ContainerdRuntime(Runtime):
         config = self.containerd.config
         if config.legacy:
             raise self._legacy_refusal("containerd would start without its CRI, or without heeding them")
-        lost = _containerd.abandoned(config.config_path, self.containerd.major, config.local_pull)
+        from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd_set
+
+        lost = _containerd_set.abandoned(config.config_path, self.containerd.major, config.local_pull)
         if lost:
             raise TrustError(
                 f"config_path in {config.file.path} is {config.config_path}, and what lies there would no longer "

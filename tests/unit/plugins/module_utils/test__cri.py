@@ -18,7 +18,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri, _cri_clients, _cri_errors
+from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _cri,
+    _cri_clients,
+    _cri_curl,
+    _cri_errors,
+)
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _cri_wire as wire
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
 
@@ -357,8 +362,8 @@ def test_wait_ready_does_not_wait_for_what_will_not_come(node: Node, monkeypatch
     assert caught.value.reason == "no_cri_client"
 
 
-_RESET = (_cri_clients._Output(92, b"", "curl: (92) HTTP/2 stream 0 was not closed cleanly"), "")
-_REFUSED = (_cri_clients._Output(0, b"", ""), "grpc-status: 12\r\ngrpc-message: no\r\n")
+_RESET = (_cri_clients.Output(92, b"", "curl: (92) HTTP/2 stream 0 was not closed cleanly"), "")
+_REFUSED = (_cri_clients.Output(0, b"", ""), "grpc-status: 12\r\ngrpc-message: no\r\n")
 
 
 @pytest.mark.parametrize(
@@ -368,14 +373,14 @@ _REFUSED = (_cri_clients._Output(0, b"", ""), "grpc-status: 12\r\ngrpc-message: 
         ([_RESET], [_REFUSED], "Unimplemented"),
         ([_RESET] * 6, [_RESET] * 6, "Unavailable"),
         # A service that is there says something else to an empty request: that is not the answer.
-        ([_RESET] * 6, [(_cri_clients._Output(0, b"", ""), "grpc-status: 13\r\n")] * 6, "Unavailable"),
+        ([_RESET] * 6, [(_cri_clients.Output(0, b"", ""), "grpc-status: 13\r\n")] * 6, "Unavailable"),
     ],
 )
 def test_an_answer_that_curl_lost_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, with_body: list, without: list, code: str
 ) -> None:
     answers = {True: list(with_body), False: list(without)}
-    client = _cri_clients.Curl("/usr/bin/curl", "/run/x.sock")
+    client = _cri_curl.Curl("/usr/bin/curl", "/run/x.sock")
     monkeypatch.setattr(client, "_post", lambda method, message, limit: answers[message is not None].pop(0))
     with pytest.raises(CriError) as caught:
         client._call("v1.RuntimeService/Version", b"", 1)
@@ -383,7 +388,7 @@ def test_an_answer_that_curl_lost_is_asked_for_again(
 
 
 def test_an_empty_request_that_is_kept_waiting_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = _cri_clients.Curl("/usr/bin/curl", "/run/x.sock")
+    client = _cri_curl.Curl("/usr/bin/curl", "/run/x.sock")
 
     def post(method: str, message: bytes | None, limit: float) -> tuple:
         if message is None:

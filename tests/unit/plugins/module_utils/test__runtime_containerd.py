@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _plan
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _containerd, _containerd_set, _plan
 from ansible_collections.nodetrust.harbor.plugins.module_utils._containerd import CERTS_DIR, covers
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import Problem
@@ -104,7 +104,7 @@ def test_legacy_settings_are_named_line_by_line():
 
 
 def test_registries_in_another_directory_are_not_abandoned(monkeypatch):
-    monkeypatch.setattr(_containerd, "abandoned", lambda *args: ["/etc/docker/certs.d/other.test"])
+    monkeypatch.setattr(_containerd_set, "abandoned", lambda *args: ["/etc/docker/certs.d/other.test"])
     with pytest.raises(TrustError) as caught:
         plan(directory(), containerd("/etc/docker/certs.d"))
     assert caught.value.reason == "other_certs_directory" and "other.test" in str(caught.value)
