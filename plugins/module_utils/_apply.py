@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _mark, _node, _system_store
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _anchors, _mark, _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import KEY_FILE
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import describe, fingerprint, split
@@ -296,7 +296,7 @@ def _step(change: Change, state: _node.FileState) -> None:
     elif change.kind in ("config", "text"):
         _node.write_whole(change.path, change.content or b"", state.mode, state)
     elif change.kind == "store":
-        _system_store.rebuild(_system_store.find_family())
+        _system_store.rebuild(_anchors.find_family())
     elif change.kind == "remove":
         _node.remove_file(change.path)
     elif change.kind == "rmdir":
@@ -319,7 +319,7 @@ def _put_all_back(remembered: list[Before]) -> None:
     for found in reversed(remembered):
         _put_back(found)
     if any(found.step == "store" for found in remembered):
-        _system_store.rebuild(_system_store.find_family())
+        _system_store.rebuild(_anchors.find_family())
 
 
 def _put_back(found: Before) -> None:

@@ -37,6 +37,7 @@ _LATE = (
     "_hosts_merge",
     "_hosts_toml",
     "_runtime_system",
+    "_system_store",
     "_toml",
     "_toml_reader",
     "_upgrade",

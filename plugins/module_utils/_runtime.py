@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Protocol
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _mark, _node, _system_store
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _anchors, _mark, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
@@ -251,7 +251,7 @@ class Runtime(ABC):
 
     def left_in_store(self, registry: Registry) -> list[str]:
         """Our files in the system store, from when that was the choice. Trust adds up (runtime-facts §2)."""
-        return _system_store.left_behind(registry)
+        return _anchors.left_behind(registry)
 
     def leave_store(self, registries: Sequence[Registry]) -> list[Change]:
         """The steps that take them away. A process that has read them trusts them until its next start."""
@@ -262,7 +262,9 @@ class Runtime(ABC):
         ]
         if not steps:
             return []
-        store = _system_store.read_store(_system_store.find_family())
+        from ansible_collections.nodetrust.harbor.plugins.module_utils import _system_store
+
+        store = _system_store.read_store(_anchors.find_family())
         tool = " ".join(store.family.command)
         return [*steps, Change("store", store.bundle, f"rebuild {store.bundle} ({tool})")]
 

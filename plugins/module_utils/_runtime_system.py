@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _node, _system_store
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _anchors, _node, _system_store
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import (
     CA_FILE,
@@ -58,7 +58,7 @@ class SystemStoreRuntime(Runtime):
         self.inner = inner
         self.pins = pins
         self.with_pairs = with_pairs
-        self.family = _system_store.find_family()
+        self.family = _anchors.find_family()
         self.store = _system_store.read_store(self.family)
         self.version = inner.version
         self.unit = inner.unit
@@ -117,7 +117,7 @@ class SystemStoreRuntime(Runtime):
         )
         place.problems += self._not_ours_to_remove(own, place.certificates)
         held = []
-        for path in _system_store.own_paths(self.family, registry):
+        for path in _anchors.own_paths(self.family, registry):
             certificates = _certificates(path)
             taken = [item for item in certificates if item.fingerprint in self.store.held]
             held += taken
@@ -153,7 +153,7 @@ class SystemStoreRuntime(Runtime):
         wanted = {}
         for der in item.ders:
             pin = fingerprint(der)
-            path = _system_store.path_of(self.family, item.registry, pin)
+            path = _anchors.path_of(self.family, item.registry, pin)
             wanted[path] = to_pem([der]).encode("ascii")
             state = _node.read_state(path)
             if state.content != wanted[path] and (state.kind != "absent" or pin not in self.store.held):
@@ -177,7 +177,7 @@ class SystemStoreRuntime(Runtime):
 
     def owns(self, place: HostDirectory, path: str) -> bool:
         own = self.inner.owns(place, path)
-        return own or path in _system_store.own_paths(self.family, place.registry)
+        return own or path in _anchors.own_paths(self.family, place.registry)
 
     def settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         changes = []
@@ -271,7 +271,7 @@ class SystemStoreRuntime(Runtime):
     def _removal(self, registry: Registry) -> list[Change]:
         return [
             Change("remove", path, f"remove {path}", registry=registry.name)
-            for path in _system_store.own_paths(self.family, registry)
+            for path in _anchors.own_paths(self.family, registry)
         ]
 
 

@@ -1,9 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The system trust store of a node: which family it is, what it holds, which files in it are ours.
+"""The system trust store of a node: what it holds, since when, and how it is made anew.
 
-**PRIVATE** to the collection. The family is told by the tool and the directories that are there, not by
-the distribution's name. What counts is the bundle that the tool writes, for Go reads that, once for each
+**PRIVATE** to the collection. What counts is the bundle that the tool writes, for Go reads that, once for each
 process (runtime-facts §2); a file among the anchors means nothing before the tool has run.
 """
 
@@ -14,13 +13,12 @@ import binascii
 import json
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
+from ansible_collections.nodetrust.harbor.plugins.module_utils._anchors import PREFIX, Family, tool_of
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import fingerprint
 
 # Where Go looks for the bundle on Linux, in its order: the first that can be read is the one.
@@ -37,48 +35,11 @@ _OVERRIDE = b"SSL_CERT_FILE="
 
 NOTE = "/var/lib/nodetrust.harbor/system-store.json"
 
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_PREFIX = "nodetrust_"
 # Hooks of the tool may rebuild other stores too, Java's for example.
 _TOOL_TIMEOUT = 120.0
 _BUNDLE_LIMIT = 32 << 20
-_OURS = re.compile(re.escape(_PREFIX) + r".+_[0-9a-f]{16}\.crt")
-_NAME_LIMIT = 200
+_OURS = re.compile(re.escape(PREFIX) + r".+_[0-9a-f]{16}\.crt")
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
-
-
-@dataclass(frozen=True)
-class Family:
-    """A kind of system store: where the administrator's CAs lie, and what makes the bundle from them.
-
-    marks are paths of which one shows that the store is of this kind; links is the directory in which
-    the tool leaves links that it does not clear away by itself.
-    """
-
-    name: str
-    anchors: str
-    command: tuple[str, ...]
-    marks: tuple[str, ...]
-    links: str | None = None
-
-
-# SUSE and Debian call their tool by the same name; RHEL's can be installed beside it.
-FAMILIES = (
-    Family(
-        "rhel",
-        "/etc/pki/ca-trust/source/anchors",
-        ("update-ca-trust", "extract"),
-        ("/etc/pki/ca-trust/source",),
-    ),
-    Family("suse", "/etc/pki/trust/anchors", ("update-ca-certificates",), ("/etc/pki/trust",)),
-    Family(
-        "debian",
-        "/usr/local/share/ca-certificates",
-        ("update-ca-certificates",),
-        ("/etc/ca-certificates.conf", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"),
-        links="/etc/ssl/certs",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -91,24 +52,6 @@ class Store:
     changed: float | None
 
 
-def find_family() -> Family:
-    """The kind of store that this node has.
-
-    Raises:
-        TrustError: none is known here.
-    """
-    for family in FAMILIES:
-        if _tool(family) is not None and any(os.path.isdir(m) or os.path.isfile(m) for m in family.marks):
-            return family
-    raise TrustError(
-        "this node has no system trust store that is known here",
-        reason="no_system_store",
-        found="neither update-ca-certificates nor update-ca-trust with its directories",
-        expected="the package ca-certificates, as Debian, RHEL or SUSE have it",
-        next_step="install the package ca-certificates, or use store: runtime (harbor_ca_store)",
-    )
-
-
 def read_store(family: Family) -> Store:
     """What the bundle holds. Tolerant, as Go is: a block that is no certificate is passed over."""
     for path in BUNDLES:
@@ -116,36 +59,6 @@ def read_store(family: Family) -> Store:
         if state.content is not None:
             return Store(family, path, frozenset(_fingerprints(state.content)), _node.last_change(path))
     return Store(family, BUNDLES[0], frozenset(), None)
-
-
-def path_of(family: Family, registry: Registry, pin: str) -> str:
-    """Where a CA of a registry lies among the anchors.
-
-    One certificate to a file: of a file with several, Debian's tool makes no link by hash, and says so in
-    a warning. The name can't be that of another registry: `_` is in no host name, and the last part
-    belongs to the certificate.
-    """
-    return os.path.join(
-        family.anchors, f"{_stem(registry)}{pin.partition(':')[2].replace(':', '')[:16].lower()}.crt"
-    )
-
-
-def own_paths(family: Family, registry: Registry) -> list[str]:
-    """Our files for a registry, whatever is in them."""
-    pattern = re.compile(re.escape(_stem(registry)) + r"[0-9a-f]{16}\.crt")
-    return [
-        os.path.join(family.anchors, name)
-        for name in _node.list_directory(family.anchors)
-        if pattern.fullmatch(name)
-    ]
-
-
-def left_behind(registry: Registry) -> list[str]:
-    """Our files for a registry whose CAs no longer belong into the store; none where there is no store."""
-    try:
-        return own_paths(find_family(), registry)
-    except TrustError:
-        return []
 
 
 def own_held(store: Store) -> frozenset[str]:
@@ -175,7 +88,7 @@ def dangling(family: Family) -> list[str]:
     lost = [
         link
         for link in links
-        if os.path.basename(link).startswith(_PREFIX) and os.path.islink(link) and not os.path.exists(link)
+        if os.path.basename(link).startswith(PREFIX) and os.path.islink(link) and not os.path.exists(link)
     ]
     names = {os.path.basename(link) for link in lost}
     return [link for link in links if os.path.islink(link) and os.readlink(link) in names] + lost
@@ -187,7 +100,7 @@ def rebuild(family: Family) -> None:
     Raises:
         TrustError: the tool fails, with its own words, or leaves a CA of ours out.
     """
-    tool = _tool(family)
+    tool = tool_of(family)
     words = " ".join(family.command)
     status, out, err = _node.run([tool or family.command[0], *family.command[1:]], _TOOL_TIMEOUT)
     if status != 0:
@@ -278,14 +191,6 @@ def override_of(pid: int, store: Store) -> str | None:
     return None
 
 
-def _stem(registry: Registry) -> str:
-    name = registry.name.replace(":", "_")
-    if len(name) > _NAME_LIMIT:
-        # A file name holds 255 bytes; the end of a long name is told by a sum of it.
-        name = f"{name[:_NAME_LIMIT]}_{fingerprint(registry.name.encode('ascii'))[7:30].replace(':', '').lower()}"
-    return f"{_PREFIX}{name}_"
-
-
 def _fingerprints(data: bytes) -> list[str]:
     ders = (_der(match.group(1)) for match in _BLOCK.finditer(data))
     return [fingerprint(der) for der in ders if der]
@@ -296,10 +201,6 @@ def _der(text: bytes) -> bytes | None:
         return base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:
         return None
-
-
-def _tool(family: Family) -> str | None:
-    return shutil.which(family.command[0], path=_PATH)
 
 
 def _last_words(text: str) -> str:

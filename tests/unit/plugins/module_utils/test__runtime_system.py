@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import (
+    _anchors,
     _apply,
     _desired,
     _plan,
@@ -78,11 +79,11 @@ def node(tmp_path, monkeypatch):
     tool = tmp_path / "bin" / "tool"
     tool.write_text(TOOL.format(root=tmp_path))
     tool.chmod(0o755)
-    family = _system_store.Family("debian", str(tmp_path / "anchors"), ("tool",), (str(tmp_path),))
-    monkeypatch.setattr(_system_store, "FAMILIES", (family,))
+    family = _anchors.Family("debian", str(tmp_path / "anchors"), ("tool",), (str(tmp_path),))
+    monkeypatch.setattr(_anchors, "FAMILIES", (family,))
     monkeypatch.setattr(_system_store, "BUNDLES", (str(tmp_path / "bundle.crt"),))
     monkeypatch.setattr(_system_store, "NOTE", str(tmp_path / "state" / "note.json"))
-    monkeypatch.setattr(_system_store, "_PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(_anchors, "_PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(_apply, "STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(_apply, "RECORD", str(tmp_path / "state" / "previous.json"))
     # The process in these tests is pytest's own, in an environment that is not ours.
@@ -408,6 +409,6 @@ def test_what_the_store_holds_goes_when_the_runtimes_directory_is_chosen(node, s
 
 
 def test_a_node_without_a_system_store_has_nothing_in_it(node, monkeypatch):
-    monkeypatch.setattr(_system_store, "FAMILIES", ())
+    monkeypatch.setattr(_anchors, "FAMILIES", ())
     (item,) = _desired.desired_from([{"host": NAME, "ca_pem": CA.pem}])
     assert Directory(node, None).leave_store([item.registry]) == []

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from ansible_collections.nodetrust.harbor.plugins.module_utils import _system_store
+from ansible_collections.nodetrust.harbor.plugins.module_utils import _anchors, _system_store
+from ansible_collections.nodetrust.harbor.plugins.module_utils._anchors import Family
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import parse_registry
-from ansible_collections.nodetrust.harbor.plugins.module_utils._system_store import Family
 from tests.lab import pki
 
 CA = pki.make_ca("System CA")
@@ -39,7 +39,7 @@ def tool(root, monkeypatch, name, body="exit 0"):
     path = root / "bin" / name
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
-    monkeypatch.setattr(_system_store, "_PATH", str(root / "bin"))
+    monkeypatch.setattr(_anchors, "_PATH", str(root / "bin"))
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_the_family_is_told_by_tool_and_directory_together(tmp_path, monkeypatch
         (tmp_path / mark).mkdir()
     known = tuple(
         Family(item.name, item.anchors, item.command, (str(tmp_path / item.name[0]),))
-        for item in _system_store.FAMILIES
+        for item in _anchors.FAMILIES
     )
-    monkeypatch.setattr(_system_store, "FAMILIES", known)
-    assert _system_store.find_family().name == expected
+    monkeypatch.setattr(_anchors, "FAMILIES", known)
+    assert _anchors.find_family().name == expected
 
 
 def test_a_node_without_a_store_is_told_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(_system_store, "_PATH", str(tmp_path))
+    monkeypatch.setattr(_anchors, "_PATH", str(tmp_path))
     with pytest.raises(TrustError) as caught:
-        _system_store.find_family()
+        _anchors.find_family()
     assert caught.value.reason == "no_system_store" and caught.value.next_step
 
 
@@ -94,9 +94,7 @@ def test_no_bundle_holds_nothing(tmp_path, monkeypatch):
 def test_no_two_registries_share_a_file(tmp_path):
     debian = family(tmp_path)
     paths = {
-        _system_store.path_of(debian, parse_registry(name), ca.fingerprint)
-        for name in NAMES
-        for ca in (CA, OTHER)
+        _anchors.path_of(debian, parse_registry(name), ca.fingerprint) for name in NAMES for ca in (CA, OTHER)
     }
     assert len(paths) == 2 * len(NAMES)
     for path in paths:
@@ -104,21 +102,21 @@ def test_no_two_registries_share_a_file(tmp_path):
         with open(path, "w", encoding="ascii"):
             pass
     for name in NAMES:
-        assert len(_system_store.own_paths(debian, parse_registry(name))) == 2
+        assert len(_anchors.own_paths(debian, parse_registry(name))) == 2
 
 
 def test_a_neighbour_s_file_is_not_ours(tmp_path):
     debian = family(tmp_path)
     for name in ("harbor.crt", "nodetrust_a.test_.crt", "nodetrust_a.test_0123456789abcdef.pem"):
         (tmp_path / "anchors" / name).touch()
-    assert _system_store.own_paths(debian, parse_registry("a.test")) == []
+    assert _anchors.own_paths(debian, parse_registry("a.test")) == []
 
 
 def test_links_left_behind_are_found_and_only_those(tmp_path):
     debian = family(tmp_path)
     links = tmp_path / "links"
     links.mkdir()
-    path = _system_store.path_of(debian, parse_registry("a.test"), CA.fingerprint)
+    path = _anchors.path_of(debian, parse_registry("a.test"), CA.fingerprint)
     first = links / os.path.basename(path).replace(".crt", ".pem")
     first.symlink_to(path)
     (links / "01234567.0").symlink_to(first.name)
@@ -138,7 +136,7 @@ def test_a_tool_that_fails_is_told_in_its_own_words(tmp_path, monkeypatch):
 
 def test_a_process_that_reads_another_file_is_found():
     sleeper = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    store = _system_store.Store(_system_store.FAMILIES[0], "/bundle.crt", frozenset(), None)
+    store = _system_store.Store(_anchors.FAMILIES[0], "/bundle.crt", frozenset(), None)
     for environment, expected in (
         ({}, None),
         ({"SSL_CERT_FILE": "/x.pem"}, "SSL_CERT_FILE=/x.pem"),
