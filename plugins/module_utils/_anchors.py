@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
@@ -24,8 +24,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME_LIMIT = 200
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """A kind of system store: where the administrator's CAs lie, and what makes the bundle from them.
 
     marks are paths of which one shows that the store is of this kind; links is the directory in which

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
@@ -29,8 +29,7 @@ _MARK = b"# Put here by nodetrust.harbor, with the key beside it.\n"
 _KEY_MARK = b"# Put here by nodetrust.harbor, with the certificate beside it.\n"
 
 
-@dataclass(frozen=True)
-class ClientPair:
+class ClientPair(NamedTuple):
     """A client certificate (with what leads to its CA) and its key, both PEM."""
 
     cert: bytes
@@ -52,8 +51,7 @@ class ClientPair:
         return fingerprint(blocks(self.cert)[0])
 
 
-@dataclass(frozen=True)
-class FoundPair:
+class FoundPair(NamedTuple):
     """What lies under our two names in a registry's directory."""
 
     cert: _node.FileState

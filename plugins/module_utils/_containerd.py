@@ -12,8 +12,7 @@ import glob
 import os
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri
@@ -46,8 +45,7 @@ _LOCAL_PULL = (
 _LOCAL_PULL_TABLES = ("mirrors", "configs", "auths")
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """A configuration file as containerd would read it at its next start.
 
     config_path is the effective value, drop-ins included. legacy holds the lines (file, line, text)
@@ -64,8 +62,7 @@ class Config:
     changed: float | None
 
 
-@dataclass(frozen=True)
-class Containerd:
+class Containerd(NamedTuple):
     """A running containerd. running_config_path is what the process itself said, None if it doesn't tell.
 
     cri_error says why its CRI did not answer, if it didn't.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import (
@@ -41,8 +41,7 @@ _ABOUT_CA = ("hosts_toml_without_ca", "hosts_toml_ca_incomplete")
 _LINKS = ("host_directory_is_a_link", "certs_d_is_a_link")
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(NamedTuple):
     """How a runtime reads a registry's directory (runtime-facts §3, §8, §9).
 
     name: the runtime in messages.
@@ -65,8 +64,7 @@ CONTAINERD_1 = Reader("containerd", 1, fallbacks=True, junk_breaks=True, directo
 CONTAINERD_2 = Reader("containerd", 2, fallbacks=True, junk_breaks=True, directory_breaks=False)
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Something in the way.
 
     breaks: pulls from this registry fail or are judged by another CA because of it.
@@ -86,8 +84,7 @@ class Problem:
         )
 
 
-@dataclass(frozen=True)
-class FoundCertificate:
+class FoundCertificate(NamedTuple):
     """A certificate that the runtime takes as an anchor for this registry. Times are ISO 8601 in UTC."""
 
     fingerprint: str
@@ -98,7 +95,8 @@ class FoundCertificate:
     path: str
 
 
-@dataclass
+# Neither compared nor shown: to build the methods for that takes Python as long as to compile the rest.
+@dataclass(eq=False, repr=False)
 class HostDirectory:
     """What a runtime takes from one registry's directory.
 

@@ -8,16 +8,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import CA_FILE, HostDirectory
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired, Restart, Runtime
 
 
-@dataclass
-class Verdict:
+class Verdict(NamedTuple):
     """One registry on one node: what was found, what was expected, and what is between them."""
 
     registry: str
@@ -27,8 +25,8 @@ class Verdict:
     in_sync: bool
     in_effect: bool
     reasons: list[str]
-    cas_in_sync: bool = True
-    extra: list[str] = field(default_factory=list)
+    cas_in_sync: bool
+    extra: list[str]
 
     def to_dict(self, restart: Restart) -> dict[str, Any]:
         certificates = self.directory.certificates
@@ -36,7 +34,7 @@ class Verdict:
             "registry": self.registry,
             "path": self.path,
             "files": sorted({certificate.path for certificate in certificates}),
-            "found": [vars(certificate) for certificate in certificates],
+            "found": [certificate._asdict() for certificate in certificates],
             "found_fingerprints": sorted({certificate.fingerprint for certificate in certificates}),
             "expected_fingerprints": self.expected,
             "extra_ca_fingerprints": self.extra,

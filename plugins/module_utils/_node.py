@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._program import run as run_program
@@ -22,8 +22,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._program import r
 _TEMP_SUFFIX = ".nodetrust-tmp"
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """One path as it was found: enough to compare it and to bring it back.
 
     kind is one of absent, file, link, directory, other. For a link, content and mode are those of
@@ -43,8 +42,7 @@ class FileState:
         return self.kind == "link" and self.content is None
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """A running process, as the kernel tells it. started is in seconds since the epoch."""
 
     pid: int

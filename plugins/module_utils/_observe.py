@@ -9,9 +9,10 @@ Python compiles what is imported here at each call on each node, so what only ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _detect
 from ansible_collections.nodetrust.harbor.plugins.module_utils._host_dir import HostDirectory
@@ -19,21 +20,19 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._judge import jud
 from ansible_collections.nodetrust.harbor.plugins.module_utils._runtime import Desired, Restart, Runtime
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a module was asked for. credentials maps a registry to user name and password."""
 
     desired: list[Desired]
     runtime: str = "auto"
-    credentials: dict[str, tuple[str, str]] = field(default_factory=dict)
+    credentials: Mapping[str, tuple[str, str]] = MappingProxyType({})
     timeout: float = 60.0
     migrate_legacy: bool = False
     store: str = "runtime"
     root: str | None = None
 
 
-@dataclass
-class Observation:
+class Observation(NamedTuple):
     """One read of a node, for all registries."""
 
     why: str

@@ -12,9 +12,8 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _anchors, _mark, _node
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import ClientPair
@@ -26,8 +25,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Reg
 _TICK = 0.01
 
 
-@dataclass(frozen=True)
-class Desired:
+class Desired(NamedTuple):
     """The trust wanted for one registry. ders holds the certificates, pins their fingerprints.
 
     extra are those of the pins that are there for another host of the registry, which hands out its
@@ -44,8 +42,7 @@ class Desired:
     client_pin: str | None = None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One step. kind is write, secret, text, remove, rmdir, store or config; summary is the line for people.
 
     A secret is written for root's eyes only, and shown to nobody. store has the system trust store rebuilt.
@@ -62,8 +59,7 @@ class Change:
     registry: str | None = None
 
 
-@dataclass(frozen=True)
-class Restart:
+class Restart(NamedTuple):
     """Is a restart due, why, and what the system said that makes it so.
 
     pull_decides: the process may not have read yet what changes. A pull that succeeds shows that it has not, and

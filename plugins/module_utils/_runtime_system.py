@@ -195,7 +195,7 @@ class SystemStoreRuntime(Runtime):
     def _inner_settings(self, present: Sequence[Desired], absent: Sequence[Desired]) -> list[Change]:
         """What leads the runtime to files of ours: to client certificates, and no longer to a CA, which is in the
         store. A line that leads to a file that is gone would fail every pull."""
-        wanted = [replace(item, ders=(), pins=frozenset()) for item in present if item.client]
+        wanted = [item._replace(ders=(), pins=frozenset()) for item in present if item.client]
         changes = self.inner.settings(wanted, [*absent, *(item for item in present if not item.client)])
         # A CA from the time before the store was chosen stays if it is pinned, and its directory with it.
         return [change for change in changes if absent or change.kind != "rmdir"]
@@ -254,7 +254,7 @@ class SystemStoreRuntime(Runtime):
         if not changes and not _system_store.was_changed():
             after = Restart(False, f"nothing of ours has been in {self.store.bundle}", after.evidence)
         elif after.due:
-            after = replace(after, why=f"{after.why}: until then it trusts what was removed")
+            after = after._replace(why=f"{after.why}: until then it trusts what was removed")
         return _both(after, self._inner_restart(changes))
 
     def proved(self) -> None:

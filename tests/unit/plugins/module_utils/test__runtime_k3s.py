@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 
 import pytest
 import yaml
@@ -330,7 +329,7 @@ def test_a_start_that_has_read_another_file_is_told(k3s):
     k3s.start()
     k3s.registries.write_text(kept)
     # As if it had been there all the time, and only k3s had read another one.
-    k3s.processes = [replace(one, started=one.started + 60) for one in k3s.processes]
+    k3s.processes = [one._replace(started=one.started + 60) for one in k3s.processes]
     result = k3s.check(HOST)
     assert verdict(result) == (False, False, False) and "would not help" in result["restart_why"]
     refused(k3s, "not_generated", "is not led to", "--private-registry")
