@@ -77,8 +77,6 @@ class Containerd(NamedTuple):
     running_config_path: str | None
     cri_error: TrustError | None = None
 
-    name = "containerd"
-
 
 def observe(process: _node.Process, cri: Cri) -> Containerd:
     """Ask a running containerd, its parser and its configuration what they say.
