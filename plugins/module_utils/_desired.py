@@ -11,11 +11,7 @@ from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._client_pair import pair_from
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import (
-    Registry,
-    image_of_registry,
-    parse_registry,
-)
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import Registry, parse_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import (
     describe,
     fingerprint,
@@ -79,11 +75,17 @@ def _desired(entry: dict[str, Any]) -> Desired:
         registry,
         tuple(dict.fromkeys(ders + more)),
         pins | extra,
-        image_of_registry(registry.name, image) if image else None,
+        _proof_image(registry, image) if image else None,
         extra - pins,
         pair_from(entry.get("client_cert_pem"), entry.get("client_key_pem"), registry.name),
         _pin(registry, client_pin) if client_pin else None,
     )
+
+
+def _proof_image(registry: Registry, image: str) -> str:
+    from ansible_collections.nodetrust.harbor.plugins.module_utils._images import image_of_registry
+
+    return image_of_registry(registry.name, image)
 
 
 def _pin(registry: Registry, given: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_errors import CriError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import registry_of_image
+from ansible_collections.nodetrust.harbor.plugins.module_utils._images import registry_of_image
 
 DEFAULT_SOCKET = "/run/docker.sock"
 # The image store that lies in containerd uses certs.d for the token endpoint from here on (runtime-facts §4).

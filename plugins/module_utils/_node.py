@@ -20,6 +20,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._program import r
 
 # No runtime reads a name that ends like this: `.crt`, `.cert`, `.key` are read, and `imports` globs say `*.toml`.
 _TEMP_SUFFIX = ".nodetrust-tmp"
+_READINGS = 5
 
 
 class FileState(NamedTuple):
@@ -249,8 +250,22 @@ def _process(pid: int, names: tuple[str, ...]) -> Process | None:
         return None  # it ended while it was looked at
     # Upgraded underneath: the file of that name is what the next start runs.
     exe = exe.removesuffix(" (deleted)")
-    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return Process(pid, name, argv, exe, unit, boot + ticks / os.sysconf("SC_CLK_TCK"))
+    return Process(pid, name, argv, exe, unit, boot_time() + ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def boot_time() -> float:
+    """When this machine started, in seconds since the epoch, by what its clock says now.
+
+    It takes two clocks, and a node that is busy may let other work in between the two readings. That would make each
+    process look older than it is, and a restart look due. So the readings between which the least went by count.
+    """
+
+    def reading() -> tuple[float, float]:
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
+        now = time.time()
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - before, now - before
+
+    return min(reading() for _ in range(_READINGS))[1]
 
 
 def _program(pid: int, name: str) -> str:

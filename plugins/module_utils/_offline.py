@@ -36,6 +36,8 @@ _LATE = (
     "_cri_curl",
     "_hosts_merge",
     "_hosts_toml",
+    "_images",
+    "_pem_faults",
     "_runtime_system",
     "_system_store",
     "_toml",

@@ -18,7 +18,8 @@ import re
 import ssl
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, NoReturn
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._der import (
     DerError,
@@ -26,7 +27,6 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._der import (
     who_and_when,
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import kind_of
 
 # The largest bundles in use, whole system trust stores, are about a quarter of this.
 MAX_PEM_BYTES = 1024 * 1024
@@ -45,7 +45,6 @@ _INSIDE_A_LINE = re.compile(rb"(?m)^[^\n]*[^\n-]-----BEGIN CERTIFICATE-----")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _PRIVATE_KEY = re.compile(rb"BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File|AGE-SECRET-KEY-", re.IGNORECASE)
 _PIN_PREFIX = re.compile(r"(?:sha-?256)?\s*(?:fingerprint)?\s*[:=]?\s*", re.IGNORECASE | re.ASCII)
-_OTHER_HASHES = {32: "MD5", 40: "SHA-1", 96: "SHA-384", 128: "SHA-512"}
 
 
 class PemError(TrustError):
@@ -99,11 +98,12 @@ def blocks(data: bytes) -> list[bytes]:
             next_step="Copy the CA certificate again; the download or the export may have failed",
         )
     if _PRIVATE_KEY.search(data):
-        _refuse_private_key()
-    _refuse_binary(data)
+        raise _faults().private_key()
+    if not data.isascii() or b"\0" in data:
+        _faults().refuse_binary(data)
     texts = list(_block_texts(data.splitlines()))
     if not texts:
-        _refuse_no_certificate(data)
+        raise _faults().no_certificate(data)
     return [_decoded(text, number, len(texts)) for number, text in enumerate(texts, 1)]
 
 
@@ -114,35 +114,18 @@ def fingerprint(der: bytes) -> str:
 
 def parse_pin(text: Any) -> str:
     """A fingerprint as users write it, in the form that `fingerprint` gives."""
-    if not isinstance(text, str) or not text.strip():
-        raise _invalid_pin(
-            "The fingerprint is empty or not a text.",
-            found=None if isinstance(text, str) else kind_of(text),
-        )
-    if "-----" in text:
-        raise _invalid_pin("The fingerprint is a whole PEM block.")
-    other_hash = re.match(r"(md5|sha-?(?:1|384|512))\b", text.strip(), re.IGNORECASE | re.ASCII)
-    if other_hash:
-        raise _invalid_pin(f"The fingerprint is {other_hash.group(1)}, not SHA-256.", found=_clipped(text))
-    prefix = _PIN_PREFIX.match(text.strip())
-    digits = text.strip()[prefix.end() if prefix else 0 :]
-    pure = re.sub(r"[:\s]", "", digits)
-    if re.fullmatch(r"[0-9a-fA-F]{64}", pure, re.ASCII):
+    if isinstance(text, str):
+        digits = without_prefix(text)
         # Separators stand between bytes or not at all: anything else is a copy that went wrong.
         if re.fullmatch(r"[0-9a-fA-F]{2}(?:[:\s]?[0-9a-fA-F]{2}){31}", digits, re.ASCII):
-            return _pin_form(pure)
-        raise _invalid_pin(
-            "The separators of the fingerprint are not between its bytes.", found=_clipped(text)
-        )
-    if re.fullmatch(r"[0-9a-fA-F]+", pure, re.ASCII):
-        other = _OTHER_HASHES.get(len(pure))
-        length = f"The fingerprint has {len(pure)} hex digits instead of 64"
-        raise _invalid_pin(
-            f"{length}, as {other} fingerprints have." if other else f"{length}.", found=_clipped(text)
-        )
-    if re.fullmatch(r"[A-Za-z0-9+/_-]{43}=?", digits, re.ASCII):
-        raise _invalid_pin("The fingerprint is written in base64, as SSH does.", found=_clipped(text))
-    raise _invalid_pin("The fingerprint contains something that is not a hex digit.", found=_clipped(text))
+            return _pin_form(re.sub(r"[:\s]", "", digits))
+    raise _faults().invalid_pin(text)
+
+
+def without_prefix(pin: str) -> str:
+    """A pin without the words in front by which some tools say that it is one."""
+    prefix = _PIN_PREFIX.match(pin.strip())
+    return pin.strip()[prefix.end() if prefix else 0 :]
 
 
 def to_pem(ders: Sequence[bytes]) -> str:
@@ -173,103 +156,16 @@ def describe(der: bytes) -> CertificateFacts:
     return CertificateFacts(fingerprint(der), *names, is_ca=context.cert_store_stats()["x509_ca"] == 1)
 
 
+def _faults() -> ModuleType:
+    # Few bundles have any, and a node would compile what is said of all of them at each call.
+    from ansible_collections.nodetrust.harbor.plugins.module_utils import _pem_faults
+
+    return _pem_faults
+
+
 def _pin_form(hex_digits: str) -> str:
     digits = hex_digits.upper()
     return "SHA256:" + ":".join(digits[start : start + 2] for start in range(0, 64, 2))
-
-
-def _clipped(text: str) -> str:
-    return ascii(text if len(text) <= 120 else text[:120] + "...")
-
-
-def _invalid_pin(message: str, found: str | None = None) -> PemError:
-    return PemError(
-        message,
-        reason="invalid_pin",
-        found=found,
-        expected="SHA256: and 64 hex digits, with or without colons",
-        next_step=f"Take it from {HOW_TO_FINGERPRINT}, on the machine where the CA was made",
-    )
-
-
-def _refuse_private_key() -> NoReturn:
-    raise PemError(
-        "There is a private key beside or instead of the CA certificate. It was not read further and is "
-        "not shown.",
-        reason="private_key",
-        expected="only CERTIFICATE blocks",
-        next_step="Put the certificate alone into a file of its own: openssl x509 -in FILE -out ca.pem. "
-        "If others could read the key, replace the CA",
-    )
-
-
-def _refuse_binary(data: bytes) -> None:
-    """Tell the formats apart that people hand over instead of PEM. Text never begins like these."""
-    convert: dict[str, Any] = {"expected": "PEM text with -----BEGIN CERTIFICATE-----"}
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (data[:40].count(0) > 10 and b"\0B\0E\0G\0I\0N" in data):
-        raise PemError(
-            "The CA bundle is UTF-16 text, as some Windows programs save it.",
-            reason="utf16_input",
-            next_step="Convert it: iconv -f UTF-16 -t ASCII FILE > FILE.pem",
-            **convert,
-        )
-    if data[:4] in (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"):
-        raise PemError(
-            "The file is a Java key store.",
-            reason="keystore_input",
-            next_step="Export the CA: keytool -exportcert -rfc -keystore FILE -alias ALIAS -file ca.pem",
-            **convert,
-        )
-    if not (data[:1] == b"\x30" and len(data) > 4 and data[1] >= 0x80):
-        return
-    # The first thing inside the outer sequence tells which of the DER formats this is.
-    inner = data[2 + (data[1] & 0x7F) :][:3]
-    if inner[:1] == b"\x06":
-        raise PemError(
-            "The file is PKCS#7 (often .p7b).",
-            reason="pkcs7_input",
-            next_step="Convert it: openssl pkcs7 -inform der -print_certs -in FILE -out FILE.pem",
-            **convert,
-        )
-    if inner == b"\x02\x01\x03":
-        raise PemError(
-            "The file is PKCS#12 (often .p12 or .pfx), which usually holds a private key too.",
-            reason="pkcs12_input",
-            next_step="Take only the CA out of it: openssl pkcs12 -in FILE -cacerts -nokeys -out ca.pem",
-            **convert,
-        )
-    if inner[:1] == b"\x02":
-        _refuse_private_key()
-    raise PemError(
-        "The CA certificate is in DER form (binary), not in PEM form (text).",
-        reason="der_input",
-        next_step="Convert it: openssl x509 -inform der -in FILE -out FILE.pem",
-        **convert,
-    )
-
-
-def _refuse_no_certificate(data: bytes) -> NoReturn:
-    start = data.lstrip()[:1]
-    what = {b"<": " It looks like a web page.", b"{": " It looks like JSON."}.get(start, "")
-    step = "Copy the CA certificate again from where it was made"
-    if start in (b"<", b"{"):
-        step = "The download probably got an error or a login page: open the file, then fetch the CA again"
-    elif re.match(rb"MI[A-Za-z0-9+/\s]{60}", data.lstrip()):
-        what = " It looks like the inside of one."
-        step = "Add the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- around it"
-    elif (
-        len(data) < 4096
-        and b"\n" not in data.strip()
-        and re.search(rb"\.(?:crt|pem|cer|ca)$", data.strip(), re.IGNORECASE)
-    ):
-        what = " It looks like the name of a file."
-        step = "Give a path as ca_file; ca_pem takes the text of the certificate itself"
-    raise PemError(
-        f"There is no certificate in the CA bundle.{what}",
-        reason="pem_no_certificate",
-        expected="at least one block that begins with -----BEGIN CERTIFICATE-----",
-        next_step=step,
-    )
 
 
 def _block_texts(lines: list[bytes]) -> Iterator[list[bytes]]:
@@ -279,14 +175,14 @@ def _block_texts(lines: list[bytes]) -> Iterator[list[bytes]]:
         marker = _MARKER.fullmatch(line.strip())
         if marker is None:
             if _ALMOST_MARKER.search(line):
-                _refuse_marker(number, line)
+                raise _faults().marker(number, line)
             continue
         kind, label = marker.group(1), marker.group(2).decode("ascii")
         if label != "CERTIFICATE":
-            _refuse_label(number, label)
+            raise _faults().label(number, label)
         if kind == b"BEGIN":
             if begin is not None:
-                _refuse_truncated(begin, f"another BEGIN on line {number}")
+                raise _faults().truncated(begin, f"another BEGIN on line {number}")
             begin = number
         elif begin is None:
             raise PemError(
@@ -298,61 +194,7 @@ def _block_texts(lines: list[bytes]) -> Iterator[list[bytes]]:
             yield lines[begin : number - 1]
             begin = None
     if begin is not None:
-        _refuse_truncated(begin, "the end of the text")
-
-
-def _refuse_truncated(begin: int, what: str) -> NoReturn:
-    raise PemError(
-        f"The CA bundle is truncated: the certificate that begins on line {begin} has no END.",
-        reason="pem_truncated",
-        found=what,
-        expected="-----END CERTIFICATE-----",
-        next_step="Copy the whole file again. Runtimes would drop the broken certificate without a word",
-    )
-
-
-def _refuse_label(line: int, label: str) -> NoReturn:
-    fields: dict[str, Any] = {
-        "expected": "only CERTIFICATE blocks",
-        "found": f"BEGIN or END {label[:40]} on line {line}",
-    }
-    if label in ("TRUSTED CERTIFICATE", "X509 CERTIFICATE"):
-        raise PemError(
-            f"The CA bundle has a {label} block, which only OpenSSL reads; container runtimes skip it.",
-            reason="trusted_certificate",
-            next_step="Convert it: openssl x509 -in FILE -out FILE.pem (one certificate at a time)",
-            **fields,
-        )
-    if label in ("PKCS7", "CMS"):
-        raise PemError(
-            "The CA bundle has a PKCS#7 block, which container runtimes skip.",
-            reason="pkcs7_input",
-            next_step="Convert it: openssl pkcs7 -print_certs -in FILE -out FILE.pem",
-            **fields,
-        )
-    hint = "Remove that block"
-    if label.endswith("CERTIFICATE REQUEST"):
-        hint = "This is a request, not a certificate: ask whoever signed it for the certificate of the CA"
-    raise PemError(
-        "The CA bundle contains something that is not a certificate.",
-        reason="pem_foreign_block",
-        next_step=hint,
-        **fields,
-    )
-
-
-def _refuse_marker(number: int, line: bytes) -> NoReturn:
-    message = f"Line {number} of the CA bundle looks like a BEGIN or END line but is not exactly one."
-    step = "Write -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- with five dashes on both sides"
-    if len(line.strip()) > 60:
-        message = f"The CA bundle has lost its line breaks (line {number} holds a marker and more)."
-        step = "In YAML write ca_pem with a vertical bar (ca_pem: |), not with > or quotes; or use ca_file"
-    raise PemError(
-        message,
-        reason="pem_damaged_marker",
-        expected="each BEGIN and END line alone on its line",
-        next_step=step,
-    )
+        raise _faults().truncated(begin, "the end of the text")
 
 
 def _decoded(lines: list[bytes], number: int, count: int) -> bytes:

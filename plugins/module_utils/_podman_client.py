@@ -17,7 +17,7 @@ import tempfile
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils import _program
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri_errors import CriError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import registry_of_image
+from ansible_collections.nodetrust.harbor.plugins.module_utils._images import registry_of_image
 
 SCHEME = "podman:"
 PROGRAM = "/usr/bin/podman"

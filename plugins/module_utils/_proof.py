@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import CriError
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import registry_of_image
+from ansible_collections.nodetrust.harbor.plugins.module_utils._images import registry_of_image
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pull import (
     FILES,
     PullResult,

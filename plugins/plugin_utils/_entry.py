@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._images import image_of_registry
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import (
     InvalidRegistry,
-    image_of_registry,
     kind_of,
     parse_registry,
     shown,

@@ -136,6 +136,24 @@ def test_a_process_is_found_with_its_start_and_options(tmp_path):
     assert found[0].argv == ("cat", "-")
 
 
+@pytest.mark.parametrize("quiet", range(3))
+def test_work_that_comes_between_two_clocks_makes_no_process_older(
+    monkeypatch: pytest.MonkeyPatch, quiet: int
+) -> None:
+    """A machine that started at 1000.0, and readings of which all but one are cut in pieces by other work."""
+    uptime, calls = 50.0, 0
+
+    def then(clock: float) -> float:
+        nonlocal uptime, calls
+        uptime += 0.000001 if calls // 3 == quiet else 0.03
+        calls += 1
+        return clock
+
+    monkeypatch.setattr(_node.time, "clock_gettime", lambda _clock: then(uptime))
+    monkeypatch.setattr(_node.time, "time", lambda: then(1000.0 + uptime))
+    assert _node.boot_time() == pytest.approx(1000.0, abs=0.001)
+
+
 @pytest.mark.parametrize(
     ("argv", "value"),
     [

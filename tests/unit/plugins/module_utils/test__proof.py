@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._cri import Cri, CriError
-from ansible_collections.nodetrust.harbor.plugins.module_utils._names import InvalidImage
+from ansible_collections.nodetrust.harbor.plugins.module_utils._images import InvalidImage
 from ansible_collections.nodetrust.harbor.plugins.module_utils._proof import NotProven, not_pulled, prove_all
 
 GOOD = "good.lab/x:1"
