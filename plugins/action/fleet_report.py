@@ -10,6 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import kind_of
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils import _fleet_metrics, _fleet_page
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet import EXIT_CODES, PERSON, build
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_expiry import check_thresholds, worst
@@ -100,6 +101,7 @@ class ActionModule(ActionBase):
             raise TrustError(
                 "results is not a list",
                 reason="bad_results",
+                found=kind_of(options["results"]),
                 expected="a list with one entry for each host of the run",
                 next_step="correct the playbook that calls fleet_report",
             )

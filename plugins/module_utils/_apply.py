@@ -101,6 +101,8 @@ def _locked(path: str) -> TrustError:
         f"another run is changing this node right now, it holds {path}",
         reason="locked",
         path=path,
+        found=f"a lock on {path}",
+        expected="no other run on this node",
         next_step="wait for it to end, then run again",
     )
 

@@ -119,9 +119,10 @@ def pair_from(cert: str | None, key: str | None, registry: str) -> ClientPair | 
     fault = _fault_of(pair)
     if fault:
         raise TrustError(
-            f"the client certificate and the key don't make a pair: {fault}",
+            "the client certificate and the key don't make a pair",
             reason="client_key_mismatch",
             registry=registry,
+            found=fault,
             expected="a key without a password, and the certificate that was made for it",
             next_step="openssl x509 -noout -pubkey -in CERT and openssl pkey -pubout -in KEY must print the same",
         )

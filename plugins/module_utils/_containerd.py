@@ -137,6 +137,8 @@ def read_config(binary: str, path: str) -> Config:
                 f"{path} is a {state.kind}, not a file",
                 reason="config_not_a_file",
                 path=path,
+                found=state.kind,
+                expected="a file, or nothing",
                 next_step=f"move {path} away and run again",
             )
         # Without a file containerd starts with its defaults: no directory at all (runtime-facts §1).

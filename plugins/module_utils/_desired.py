@@ -43,6 +43,7 @@ def desired_from(entries: list[dict[str, Any]]) -> list[Desired]:
                 "this registry is given twice",
                 reason="duplicate_registry",
                 registry=item.registry.name,
+                found="two entries",
                 expected="one entry for each registry",
                 next_step="merge the two entries; several CAs belong into one bundle",
             )

@@ -69,6 +69,7 @@ def decide(wanted: str, kubelet: str | None, running: dict[str, str], present: l
             f"kubelet pulls through {socket}, which belongs to no runtime known here",
             reason="unknown_runtime",
             path=socket,
+            found=socket,
             expected=f"one of {', '.join(item for sockets in sockets_of_all().values() for item in sockets)}",
             next_step="set the runtime option if this is one of the known runtimes at another address",
         )

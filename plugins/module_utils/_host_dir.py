@@ -80,7 +80,13 @@ class Problem(NamedTuple):
 
     def error(self, registry: str) -> TrustError:
         return TrustError(
-            self.message, reason=self.reason, registry=registry, path=self.path, next_step=self.next_step
+            self.message,
+            reason=self.reason,
+            registry=registry,
+            path=self.path,
+            found=self.path,
+            expected="a place that is ours to change, where the runtime reads this registry's CAs",
+            next_step=self.next_step,
         )
 
 

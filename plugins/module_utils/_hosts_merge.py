@@ -283,6 +283,7 @@ def _by_hand(what: str, line: int | None, path: str) -> TomlError:
         what,
         line=line,
         source=path,
+        found=f"line {line}" if line is not None else "another layout",
         expected='[host."https://…"] tables with one key on a line',
         next_step=f"write {path} that way, or set ca in it by hand to our file, then run again",
     )

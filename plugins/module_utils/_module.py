@@ -45,6 +45,7 @@ def trust_request(params: dict[str, Any], *, needs_bundle: bool) -> Request:
                 "there is no CA to trust",
                 reason="no_bundle",
                 registry=entry["host"],
+                found="an entry without ca_pem",
                 expected="ca_pem with the CA bundle",
                 next_step="set ca_pem, for example with lookup('ansible.builtin.file', 'harbor-ca.crt')",
             )

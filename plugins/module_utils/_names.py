@@ -96,6 +96,7 @@ def _check_writing(text: Any) -> None:
     if not text.strip():
         raise InvalidRegistry(
             "The registry name is empty.",
+            found="nothing but blanks" if text else "an empty text",
             expected=_EXAMPLE,
             next_step="Write the name as it stands in the image references, before the first slash",
         )

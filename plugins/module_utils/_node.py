@@ -369,5 +369,6 @@ def file_error(path: str, exc: OSError, next_step: str | None = None) -> TrustEr
         reason=reasons.get(code, "file_error"),
         path=path,
         found=exc.strerror or str(exc),
+        expected="a file system that lets root read and write there",
         next_step=steps.get(code) or next_step or f"look at {path} on the node",
     )

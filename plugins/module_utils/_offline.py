@@ -124,6 +124,7 @@ def check_for_tools() -> None:
         "the root has no /dev/null, which the tool of the system store needs",
         reason="invalid_root",
         path="/dev/null",
+        found="no device /dev/null",
         expected="a root with its devices",
         next_step="mount --bind /dev ROOT/dev, then run again",
     )
@@ -216,6 +217,7 @@ def _check(root: str) -> None:
             f"{root} can't be prepared as an offline root: {trouble}",
             reason="invalid_root",
             path=root,
+            found=root,
             expected="the directory under which the image of a machine is mounted",
             next_step="mount the image and name that directory; for the running system leave root out",
         )

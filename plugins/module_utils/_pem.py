@@ -28,6 +28,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._der import (
 )
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
 
+_BODY = "the base64 of one X.509 certificate in DER form"
 # The largest bundles in use, whole system trust stores, are about a quarter of this.
 MAX_PEM_BYTES = 1024 * 1024
 
@@ -94,6 +95,7 @@ def blocks(data: bytes) -> list[bytes]:
         raise PemError(
             "The CA bundle is empty.",
             reason="pem_empty",
+            found="nothing but blanks" if data else "nothing",
             expected="at least one CERTIFICATE block",
             next_step="Copy the CA certificate again; the download or the export may have failed",
         )
@@ -151,6 +153,8 @@ def describe(der: bytes) -> CertificateFacts:
         raise PemError(
             "The data is not an X.509 certificate.",
             reason="not_a_certificate",
+            found=f"{len(der)} bytes",
+            expected="an X.509 certificate in DER form",
             next_step="Copy the CA certificate again from where it was made",
         ) from None
     return CertificateFacts(fingerprint(der), *names, is_ca=context.cert_store_stats()["x509_ca"] == 1)
@@ -188,6 +192,8 @@ def _block_texts(lines: list[bytes]) -> Iterator[list[bytes]]:
             raise PemError(
                 f"The CA bundle is damaged: END CERTIFICATE on line {number} has no BEGIN before it.",
                 reason="pem_truncated",
+                found=f"END CERTIFICATE on line {number}",
+                expected="-----BEGIN CERTIFICATE----- before it",
                 next_step="The beginning of a certificate was lost; copy the file again",
             )
         else:
@@ -204,6 +210,8 @@ def _decoded(lines: list[bytes], number: int, count: int) -> bytes:
         raise PemError(
             f"{which} in the CA bundle is empty.",
             reason="pem_bad_base64",
+            found="BEGIN and END with nothing between them",
+            expected=_BODY,
             next_step="There is nothing between BEGIN and END; copy the file again",
         )
     try:
@@ -214,6 +222,8 @@ def _decoded(lines: list[bytes], number: int, count: int) -> bytes:
         raise PemError(
             f"{which} in the CA bundle is damaged: it is not clean base64.",
             reason="pem_bad_base64",
+            found=f"{len(body)} characters, not all of them of base64, or not as many as it takes",
+            expected=_BODY,
             next_step="A character was lost or added on the way; copy the file again",
         ) from None
     try:
@@ -222,6 +232,8 @@ def _decoded(lines: list[bytes], number: int, count: int) -> bytes:
         raise PemError(
             f"{which} in the CA bundle is damaged: {exc}.",
             reason="pem_truncated" if "missing" in str(exc) else "not_a_certificate",
+            found=f"{len(der)} bytes",
+            expected=_BODY,
             next_step="A line was lost or added on the way; copy the file again",
         ) from None
     return der

@@ -28,10 +28,10 @@ def _clipped(text: str) -> str:
 def invalid_pin(text: Any) -> PemError:
     """Why a text is no pin."""
     if not isinstance(text, str) or not text.strip():
-        found = None if isinstance(text, str) else kind_of(text)
+        found = "an empty text" if isinstance(text, str) else kind_of(text)
         return _not_a_pin("The fingerprint is empty or not a text.", found)
     if "-----" in text:
-        return _not_a_pin("The fingerprint is a whole PEM block.")
+        return _not_a_pin("The fingerprint is a whole PEM block.", "a PEM block")
     other_hash = re.match(r"(md5|sha-?(?:1|384|512))\b", text.strip(), re.IGNORECASE | re.ASCII)
     if other_hash:
         return _not_a_pin(f"The fingerprint is {other_hash.group(1)}, not SHA-256.", _clipped(text))
@@ -50,7 +50,7 @@ def invalid_pin(text: Any) -> PemError:
     return _not_a_pin("The fingerprint contains something that is not a hex digit.", _clipped(text))
 
 
-def _not_a_pin(message: str, found: str | None = None) -> PemError:
+def _not_a_pin(message: str, found: str) -> PemError:
     return PemError(
         message,
         reason="invalid_pin",
@@ -65,6 +65,7 @@ def private_key() -> PemError:
         "There is a private key beside or instead of the CA certificate. It was not read further and is "
         "not shown.",
         reason="private_key",
+        found="a private key",
         expected="only CERTIFICATE blocks",
         next_step="Put the certificate alone into a file of its own: openssl x509 -in FILE -out ca.pem. "
         "If others could read the key, replace the CA",
@@ -135,6 +136,7 @@ def no_certificate(data: bytes) -> PemError:
     return PemError(
         f"There is no certificate in the CA bundle.{what}",
         reason="pem_no_certificate",
+        found=f"{len(data)} bytes without such a block",
         expected="at least one block that begins with -----BEGIN CERTIFICATE-----",
         next_step=step,
     )
@@ -189,6 +191,7 @@ def marker(number: int, line: bytes) -> PemError:
     return PemError(
         message,
         reason="pem_damaged_marker",
+        found=f"line {number}",
         expected="each BEGIN and END line alone on its line",
         next_step=step,
     )

@@ -136,6 +136,8 @@ def _refuse_if_led_to(directory: HostDirectory, changes: Sequence[Change]) -> No
             reason="foreign_hosts_toml",
             registry=directory.registry.name,
             path=path,
+            found=f"ca in {path}",
+            expected="no hosts.toml that leads to what goes",
             next_step="take ca out of that hosts.toml, or remove it if nobody owns it; then run again",
         )
 

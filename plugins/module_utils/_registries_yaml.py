@@ -51,6 +51,8 @@ class RegistriesYaml:
                 else f"{path} is a {self.state.kind}, not a file",
                 reason="config_not_a_file",
                 path=path,
+                found=self.state.kind,
+                expected="a file, or nothing",
                 next_step=f"replace it by a file with the same content (cp -L {path} ...), then run again"
                 if target is not None
                 else f"look at what put it there, move it away (mv {path} {path}.old) and run again",

@@ -149,6 +149,8 @@ class Runtime(ABC):
         raise TrustError(
             f"{cls.name} can't be prepared in an image that it doesn't run in",
             reason="offline_unsupported",
+            found=cls.name,
+            expected="a runtime whose files alone tell what it would read",
             next_step="prepare the node after its first start, before kubeadm join",
         )
 

@@ -137,6 +137,8 @@ def _config_path(path: str) -> str:
             f"{path} is not UTF-8 text",
             reason="config_broken",
             path=path,
+            found=f"byte {exc.start} is not UTF-8",
+            expected="UTF-8, as TOML wants it",
             next_step=f"save {path} as UTF-8, then run again",
         ) from exc
     found = next(filter(None, (document.get(section) for section in _SECTIONS)), "")

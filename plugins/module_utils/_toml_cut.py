@@ -52,6 +52,8 @@ def _remove(text: str, path: Path, source: str | None) -> str:
             f"{show_path(path)} can't be taken out here without changing more, so nothing was changed",
             line=before.line(path),
             source=source,
+            found="a layout in which it hangs together with other settings",
+            expected="a layout in which it stands by itself",
             next_step="Take it out by hand, then run again and report the file's layout",
         )
     return result

@@ -58,9 +58,12 @@ def plan_edit(text: str, path: Path, value: str, source: str | None = None) -> E
         "".join((*path, value)).encode("utf-8")
     except UnicodeEncodeError as error:
         raise TomlError(
-            f"{show_path(path)!a} or its new value isn't valid Unicode", source=source,
+            f"{show_path(path)!a} or its new value isn't valid Unicode",
+            source=source,
+            found=f"{error.reason} at character {error.start}",
+            expected="a path and a value that UTF-8 can hold",
             next_step="Give a path and value that UTF-8 can hold",
-        ) from error  # fmt: skip
+        ) from error
     return _Editor(Reader(text, source).read(), path, value, source).plan()
 
 
@@ -105,6 +108,8 @@ class _Editor:
             f"{show_path(self.path)} can't be set, because {show_path(path)} {what}",
             line=self.document.line(path),
             source=self.source,
+            found=f"{show_path(path)}, which {what}",
+            expected="a table, or nothing",
             next_step=f"Make {show_path(path)} a table by hand, or remove it, then run again",
         )
 
@@ -115,6 +120,8 @@ class _Editor:
                 f"{show_path(self.path)} is a table, but has to be a string",
                 line=self.document.line(self.path),
                 source=self.source,
+                found="a table",
+                expected="a string, or nothing",
                 next_step="Remove this table by hand, then run again",
             )
         if isinstance(old, str) and old == self.value:
@@ -237,6 +244,8 @@ def _check(text: str, result: str, path: Path, value: str, source: str | None) -
             f"setting {show_path(path)} here would change more than this key, so nothing was changed",
             line=Reader(text, source).read().line(path[:-1]),
             source=source,
+            found="a layout in which it hangs together with other settings",
+            expected="a layout in which it stands by itself",
             next_step="Set this key by hand, then run again and report the file's layout",
         )
 

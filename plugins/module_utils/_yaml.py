@@ -30,5 +30,7 @@ def decode(data: bytes, source: str | None = None) -> str:
             "this isn't UTF-8 text",
             line=line,
             source=source,
+            found=f"byte {error.start} is not UTF-8",
+            expected="UTF-8",
             next_step="Save the file as UTF-8, then run again",
         ) from error

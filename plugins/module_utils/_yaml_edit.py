@@ -119,6 +119,8 @@ class _Editor:
             f"{show_path(self.path)} can't be set, because {name} {what}",
             line=self.document.line(path) if path else 1,
             source=self.source,
+            found=f"{name}, which {what}",
+            expected="a mapping, or nothing",
             next_step=f"Correct {name} by hand, then run again",
         )
 
@@ -261,6 +263,8 @@ def _applied(document: Document, edit: Edit, wanted: list[Any], path: Path, sour
             f"changing {show_path(path)} here would change more than this key, so nothing was changed",
             line=document.line(path) or text.count("\n", 0, edit.start) + 1,
             source=source,
+            found="a layout in which it hangs together with other settings",
+            expected="a layout in which it stands by itself",
             next_step="Change this key by hand, then run again and report the file's layout",
         )
     return result

@@ -32,6 +32,8 @@ class YamlError(TrustError):
         *,
         line: int | None = None,
         source: str | None = None,
+        found: Any = None,
+        expected: Any = None,
         next_step: str | None = None,
     ) -> None:
         where = [source] if source else []
@@ -40,6 +42,8 @@ class YamlError(TrustError):
             f"{', '.join(where)}: {message}." if where else f"{message}.",
             reason="yaml",
             path=source,
+            found=found,
+            expected=expected,
             next_step=next_step
             or "Rewrite this line as plain YAML (keys, values, lists; spaces, no tabs), then run again",
         )

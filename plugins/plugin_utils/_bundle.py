@@ -107,6 +107,7 @@ def _twice(host: str, first: int) -> TrustError:
         "The registry is there twice.",
         reason="duplicate_registry",
         found=f"the first is entry {first}",
+        expected="one entry for each registry",
         next_step="Make one entry of them; a CA bundle may hold several certificates",
     )
 
@@ -116,7 +117,7 @@ def _no_registry(entries: Any) -> TrustError:
     return TrustError(
         "There is no registry in it at all." if empty else "The value is not a list.",
         reason="no_registry",
-        found=None if empty else kind_of(entries),
+        found="no entry" if empty else kind_of(entries),
         expected="at least one entry with host and ca_file or ca_pem",
         next_step="Set the list of registries (harbor_ca_registries in the role), and check that the file with it "
         "belongs to the hosts of this run",

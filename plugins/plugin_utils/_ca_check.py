@@ -52,6 +52,7 @@ def check_certificates(
                     reason="not_a_certificate",
                     path=path,
                     found=f"{len(der)} bytes with the fingerprint {fingerprint(der)}",
+                    expected="an X.509 certificate",
                     next_step="Copy the CA certificate again from where it was made",
                 )
             )
@@ -100,9 +101,10 @@ def _faults(
             step = "Make a CA (CA:TRUE), sign the registry's certificate with it, and use the CA's certificate here"
         faults.append(
             PemError(
-                f"{what} is not a CA: {not_a_ca}.",
+                f"{what} is not a CA.",
                 reason="not_a_ca",
                 path=path,
+                found=not_a_ca,
                 expected="BasicConstraints CA:TRUE and, if there is a key usage, keyCertSign",
                 next_step=step,
             )
@@ -115,6 +117,7 @@ def _faults(
                 reason="expired",
                 path=path,
                 found=f"valid until {facts.not_after}; now it is {today}",
+                expected="a CA that is still valid",
                 next_step="Get the CA's new certificate. If the date of now is wrong, set the controller's clock",
             )
         )
@@ -125,6 +128,7 @@ def _faults(
                 reason="not_yet_valid",
                 path=path,
                 found=f"valid from {facts.not_before}; now it is {today}",
+                expected="a CA that is valid already",
                 next_step="Wait for that moment. If the date of now is wrong, set the controller's clock",
             )
         )

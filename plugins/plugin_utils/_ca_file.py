@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import TrustError
+from ansible_collections.nodetrust.harbor.plugins.module_utils._names import kind_of, shown
 from ansible_collections.nodetrust.harbor.plugins.module_utils._pem import MAX_PEM_BYTES
 
 
@@ -36,6 +37,7 @@ def checked_path(path: Any, option: str) -> str:
         raise CaFileError(
             f"The option {option} is empty or not a text.",
             reason="ca_file_invalid",
+            found="an empty text" if isinstance(path, str) else kind_of(path),
             expected="the path of a file on the controller",
             next_step=f"Give the path, or remove the option and use {text_option}",
         )
@@ -43,6 +45,7 @@ def checked_path(path: Any, option: str) -> str:
         raise CaFileError(
             f"The option {option} holds text instead of a path. It is not shown.",
             reason="ca_file_invalid",
+            found="a PEM block",
             expected="the path of a file on the controller",
             next_step=f"Rename the option to {text_option}",
         )
@@ -50,6 +53,7 @@ def checked_path(path: Any, option: str) -> str:
         raise CaFileError(
             f"The option {option} holds an address of the network. Nothing is fetched unchecked.",
             reason="ca_file_invalid",
+            found=shown(path),
             expected="the path of a file on the controller",
             next_step="Download the file, check its fingerprint with the owner of the CA, and give the path",
         )
@@ -58,6 +62,7 @@ def checked_path(path: Any, option: str) -> str:
             f"The path in {option} contains control characters.",
             reason="ca_file_invalid",
             found=ascii(path[:200]),
+            expected="the path of a file on the controller",
             next_step="Write the path again by hand",
         )
     return path
@@ -71,6 +76,7 @@ def _read(path: str) -> bytes:
                 f"{path} is a directory.",
                 reason="ca_file_directory",
                 path=path,
+                found="a directory",
                 expected="a file with the CA certificate",
                 next_step="Name the file in it",
             )
@@ -80,6 +86,7 @@ def _read(path: str) -> bytes:
                 f"{path} is not a regular file.",
                 reason="ca_file_invalid",
                 path=path,
+                found="a pipe, a device or a socket",
                 expected="a file with the CA certificate",
                 next_step="Save the certificate to a file, or give its text as ca_pem",
             )
@@ -101,6 +108,7 @@ def _read(path: str) -> bytes:
             f"{path} may not be read by the user who runs Ansible.",
             reason="ca_file_unreadable",
             path=path,
+            found="permission denied",
             expected="a readable file; a CA certificate is no secret",
             next_step=f"Run chmod a+r on it, and check the directories above: namei -l {shlex.quote(path)}",
         ) from None
@@ -110,6 +118,7 @@ def _read(path: str) -> bytes:
             reason="ca_file_unreadable",
             path=path,
             found=error.strerror,
+            expected="a readable file",
             next_step="Look at the file with ls -l and cat on the controller",
         ) from None
     if data.startswith(b"$ANSIBLE_VAULT"):
@@ -117,6 +126,7 @@ def _read(path: str) -> bytes:
             f"{path} is encrypted with Ansible Vault.",
             reason="ca_file_encrypted",
             path=path,
+            found="$ANSIBLE_VAULT at its beginning",
             expected="the plain certificate; it is no secret",
             next_step=f"Run ansible-vault decrypt {shlex.quote(path)}",
         )
@@ -129,7 +139,7 @@ def missing(path: str, searched: list[str] | None = None) -> CaFileError:
         f"The CA file {path} does not exist on the controller.",
         reason="ca_file_missing",
         path=path,
-        found=f"nothing in {', '.join(searched)}" if searched else None,
+        found=f"nothing in {', '.join(searched)}" if searched else f"nothing at {path}",
         expected="a file with the CA certificate",
         next_step="Copy the CA to that place, or correct ca_file; an absolute path is never searched for",
     )

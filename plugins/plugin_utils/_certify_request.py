@@ -54,6 +54,8 @@ def wishes_from(options: dict[str, Any], now: datetime) -> dict[str | None, list
             raise InvalidRequest(
                 f"Node {name!r} is in the list twice.",
                 reason="node_twice",
+                found=f"two entries for {name!r}",
+                expected="one entry for each node",
                 next_step="give each node once; nodes of several clusters need their context",
             )
         seen.add((context, name))
@@ -256,12 +258,14 @@ def _time(node: str, text: str | None, now: datetime) -> datetime:
             reason="invalid_time",
             found=text[:80],
             expected=f"UTC in the form {format_time(now)}",
+            next_step="give proved_at of the outcome, or leave it out for now",
         ) from None
     if time > now + CLOCKS:
         raise InvalidRequest(
             f"The proof of node {node!r} lies in the future.",
             reason="invalid_time",
             found=text,
+            expected=f"a time up to {format_time(now)}",
             next_step="set the clock of the controller, or of the node",
         )
     return time

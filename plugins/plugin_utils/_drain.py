@@ -189,6 +189,7 @@ def _evictable(cluster: Cluster, node: str, limits: Limits, seen: dict[str, str]
             reason="pods_not_evictable",
             context=cluster.target.context,
             found=pods.refuse,
+            expected="pods of a controller that will start them elsewhere, without local data",
             next_step="move them yourself, or allow it with evict_bare_pods or evict_local_data "
             "(harbor_ca_evict_bare_pods, harbor_ca_evict_local_data of the role)",
         )
@@ -242,6 +243,7 @@ def _out_of_time(
         reason="drain_timeout",
         context=cluster.target.context,
         found=[refused.get(name, f"{name}: still terminating") for name in map(name_of, pods.evict)],
+        expected="no pod that has to move",
         next_step="see why the other replicas are not Ready, or raise the timeout; then run again",
     )
 

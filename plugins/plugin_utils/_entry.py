@@ -123,6 +123,9 @@ class Entry:
         if not self._given("host"):
             raise InvalidRegistry(
                 "The entry has no host.",
+                found=f"an entry with {shown(', '.join(map(str, self.entry)), 200)}"
+                if self.entry
+                else "an empty entry",
                 expected="host: harbor.example.com or host: harbor.example.com:8443",
                 next_step="Add the name as it stands in the image references, before the first slash",
             )
@@ -192,6 +195,7 @@ class Entry:
             raise TrustError(
                 f"The entry has both {file_key} and {text_key}." if both else f"The entry has no {short}.",
                 reason="ca_source" if short == "CA" else "client_source",
+                found="both" if both else "neither",
                 expected=f"exactly one of {file_key} and {text_key}",
                 next_step="Remove one of them"
                 if both
@@ -235,6 +239,7 @@ def _unknown_key(key: Any) -> TrustError:
         return TrustError(
             "The option ca_from_harbor is not available in this version.",
             reason="unknown_key",
+            found=name,
             expected="ca_file or ca_pem",
             next_step="Download the CA from Harbor, check its fingerprint, and give the file as ca_file",
         )
@@ -242,6 +247,7 @@ def _unknown_key(key: Any) -> TrustError:
     return TrustError(
         f"The key {shown(name)} is not known here.",
         reason="unknown_key",
+        found=shown(name),
         expected=f"only {', '.join(KEYS)}",
         next_step=f"Write {near} if that was meant; else remove the key" if near else "Remove the key",
     )

@@ -95,6 +95,7 @@ def _read(path: str) -> dict[str, Any]:
             reason="kubeconfig_unreadable",
             path=path,
             found=exc.strerror,
+            expected="a file that this user may read",
             next_step="check the file's owner and mode",
         ) from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
@@ -104,6 +105,7 @@ def _read(path: str) -> dict[str, Any]:
             reason="kubeconfig_broken",
             path=path,
             found=f"a mistake in line {mark.line + 1}" if mark else type(exc).__name__,
+            expected="YAML in UTF-8",
             next_step="fetch it anew from the cluster",
         ) from None
     if not isinstance(data, dict) or not any(data.get(key) for key in ("contexts", "clusters", "users")):
@@ -122,6 +124,7 @@ def _read(path: str) -> dict[str, Any]:
             reason="kubeconfig_broken",
             path=path,
             found=wrong,
+            expected="a kubeconfig as kubectl reads it",
             next_step="correct that, or fetch it anew from the cluster",
         )
     return data
@@ -196,6 +199,7 @@ def contexts_of(given: str | None) -> tuple[list[str], str, list[tuple[str, dict
             reason="kubeconfig_missing",
             path=files[0],
             found=f"no file {' or '.join(files)}",
+            expected="at least one of them",
             next_step="set the option kubeconfig or the variable KUBECONFIG, or in_cluster in a pod",
         )
     documents = [(path, _read(path)) for path in found]
@@ -223,6 +227,7 @@ def look_up(given: str | None, context: str | None) -> Entry:
             context=wanted or None,
             path=files,
             found=names or "no contexts at all",
+            expected=wanted or "current-context",
             next_step="use one of these names"
             if wanted
             else "name a context, or run kubectl config use-context",
@@ -247,6 +252,7 @@ def look_up(given: str | None, context: str | None) -> Entry:
                 context=wanted,
                 path=files,
                 found=f"{what} {name!r}",
+                expected=f"a {what} of that name in the kubeconfig",
                 next_step=f"add that {what}, or fetch the kubeconfig anew from the cluster",
             )
     return Entry(
@@ -295,6 +301,7 @@ def _check_plugin(entry: Entry) -> None:
             context=entry.context,
             path=entry.files,
             found=f"no program {command!r} for user {entry.user!r}",
+            expected="the program, on the PATH of this process",
             next_step=plain(hint) if hint else f"install {command!r}, or put it on the PATH of this process",
         )
 
@@ -352,6 +359,7 @@ def client_for(access: Access) -> tuple[Any, Target]:
             context=entry.context,
             path=entry.files,
             found=f"{type(exc).__name__}: {plain(exc)}",
+            expected="an entry that the kubernetes library can use",
             next_step="fetch the kubeconfig anew from the cluster",
         ) from exc
     finally:
@@ -363,6 +371,7 @@ def client_for(access: Access) -> tuple[Any, Target]:
             context=entry.context,
             path=entry.files,
             found=[plain(text) for text in heard.texts] or "no token and no client certificate",
+            expected="a token or a client certificate",
             next_step=f"run {entry.plugin.get('command')!r} by hand as this user, and log in if it says so",
         )
     return client, Target(entry.context, entry.files, entry.server or configuration.host)

@@ -89,6 +89,7 @@ def _open(path: str) -> Iterator[int]:
             reason="lock_unusable",
             path=path,
             found=exc.strerror,
+            expected="a file that this user may write and others may not",
             next_step="name another file as harbor_ca_lock_file, in a directory that only the users who run Ansible "
             "may write, by their group; or remove this one, if nobody holds it and it came there otherwise",
         ) from exc

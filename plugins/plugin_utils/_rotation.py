@@ -299,14 +299,14 @@ def _hosts(rotation: Any) -> list[str]:
         if key not in KEYS:
             raise _invalid(
                 f"The key {shown(str(key))} is not known in harbor_ca_rotation.",
-                None,
+                shown(str(key)),
                 f"use only {', '.join(KEYS)}",
             )
     hosts = rotation.get("hosts")
     if not isinstance(hosts, (list, tuple)) or not hosts:
         raise _invalid(
             "harbor_ca_rotation names no registry.",
-            None if hosts is None else kind_of(hosts),
+            "no hosts" if hosts is None else kind_of(hosts),
             "list the registries whose CA is replaced under hosts, as in harbor_ca_registries",
         )
     try:
@@ -318,7 +318,13 @@ def _hosts(rotation: Any) -> list[str]:
 
 
 def _invalid(message: str, found: Any, next_step: str) -> InvalidRotation:
-    return InvalidRotation(message, reason="invalid_rotation", found=found, next_step=next_step)
+    return InvalidRotation(
+        message,
+        reason="invalid_rotation",
+        found=found,
+        expected=f"the keys {', '.join(KEYS)}",
+        next_step=next_step,
+    )
 
 
 def _new_bundle(rotation: Mapping[str, Any], host: str, files: Files, now: datetime) -> Bundle:

@@ -45,6 +45,7 @@ class Seen:
                 f"Two nodes would both be the host {plain(name)!r}.",
                 reason="inventory_name_taken",
                 found=f"{self._names[name]} and {identity}",
+                expected="a name of its own for each node",
                 next_step="use names that differ in the option hostname, such as "
                 "cluster_node.name ~ '.' ~ cluster_node.cluster",
             )

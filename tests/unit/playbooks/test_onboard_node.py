@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -163,6 +164,22 @@ def test_a_node_that_cannot_be_reached_is_a_failed_node_and_stops_the_rollout(la
     # Nothing is known of its trust, so the cluster hears nothing.
     assert result["certified"] is False
     assert lab.api.count("PATCH", ".*") == 0
+
+
+def test_what_a_list_names_is_looked_at_once_for_each_list(lab: Lab) -> None:
+    first, second = ([{"host": name, "ca_pem": lab.ca}] for name in ("harbor.invalid", "mirror.invalid"))
+    broken = [{"host": "harbor.invalid", "ca_pem": "{{ nowhere }}"}]
+    lists = {"a": first, "b": second, "c": first, "d": second, "e": broken}
+    for hosts, lookers in (("abcd", {"a", "b"}), ("bca", {"b", "c"}), ("ace", {"a"})):
+        inventory = {name: {**NOWHERE, "harbor_ca_registries": lists[name]} for name in hosts}
+        (lab.directory / "fleet.yml").write_text(json.dumps({"all": {"hosts": inventory}}))
+        code, said = play(lab.directory, "nodetrust.harbor.onboard_node", {}, "-v")
+        assert code == 2, said
+        checks = dict(re.findall(r'^ok: \[(\w)\] => (.*"served": .*)$', said, re.MULTILINE))
+        assert {name for name, text in checks.items() if '"reachable": false' in text} == lookers, said
+        if "e" in hosts:
+            assert "'nowhere' is undefined" in said and "e: " in said
+            assert "cannot be reached" not in said
 
 
 LOST = """
