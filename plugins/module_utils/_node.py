@@ -265,7 +265,7 @@ def boot_time() -> float:
         now = time.time()
         return time.clock_gettime(time.CLOCK_BOOTTIME) - before, now - before
 
-    return min(reading() for _ in range(_READINGS))[1]
+    return min(reading() for _attempt in range(_READINGS))[1]
 
 
 def _program(pid: int, name: str) -> str:
