@@ -84,8 +84,8 @@ class Problem(NamedTuple):
             reason=self.reason,
             registry=registry,
             path=self.path,
-            found=self.path,
-            expected="a place that is ours to change, where the runtime reads this registry's CAs",
+            found=None,  # the sentence says it
+            expected="nothing that keeps the runtime from reading this registry's CAs, or a run from changing them",
             next_step=self.next_step,
         )
 

@@ -14,6 +14,7 @@ from ansible_collections.nodetrust.harbor.plugins.module_utils._errors import Tr
 from ansible_collections.nodetrust.harbor.plugins.module_utils._names import (
     SCHEME,
     InvalidRegistry,
+    kind_of,
     parse_registry,
     shown,
 )
@@ -100,6 +101,7 @@ def _check_image_writing(image: Any) -> None:
     if not isinstance(image, str) or not image.strip():
         raise InvalidImage(
             "The image is empty or not a text.",
+            found="nothing but blanks" if isinstance(image, str) else kind_of(image),
             next_step="Name an image that every node may pull, or leave the option out",
             **fields,
         )
@@ -114,6 +116,7 @@ def _check_image_writing(image: Any) -> None:
             )
         raise InvalidImage(
             "What follows the @ in the image is not a digest. Credentials do not belong there.",
+            found="something else after the @, which is not shown",
             next_step="Remove everything up to the @ and, if a password stood there, change that password",
             **fields,
         )
@@ -161,6 +164,7 @@ def _check_repository(image: str, registry: str, path: str, digest: str | None) 
     if len(registry) + 1 + len(repository) > _MAX_REPOSITORY_LENGTH:
         raise InvalidImage(
             f"Registry and repository together are longer than {_MAX_REPOSITORY_LENGTH} characters.",
+            expected=f"at most {_MAX_REPOSITORY_LENGTH} characters",
             next_step="Name another image for the proof",
             **fields,
         )

@@ -364,11 +364,16 @@ def file_error(path: str, exc: OSError, next_step: str | None = None) -> TrustEr
         errno.EPERM: "not_root",
     }
     code = exc.errno or 0
+    wanted = (
+        "root"
+        if code in (errno.EACCES, errno.EPERM)
+        else "a file system that takes what is read and written there"
+    )
     return TrustError(
         f"{path} can't be used",
         reason=reasons.get(code, "file_error"),
         path=path,
         found=exc.strerror or str(exc),
-        expected="a file system that lets root read and write there",
+        expected=wanted,
         next_step=steps.get(code) or next_step or f"look at {path} on the node",
     )

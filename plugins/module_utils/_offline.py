@@ -214,10 +214,10 @@ def _check(root: str) -> None:
         trouble = "it has no etc and usr, so it is not the root of a system"
     if trouble:
         raise TrustError(
-            f"{root} can't be prepared as an offline root: {trouble}",
+            f"{root} can't be prepared as an offline root",
             reason="invalid_root",
             path=root,
-            found=root,
+            found=trouble,
             expected="the directory under which the image of a machine is mounted",
             next_step="mount the image and name that directory; for the running system leave root out",
         )

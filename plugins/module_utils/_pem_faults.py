@@ -79,6 +79,7 @@ def refuse_binary(data: bytes) -> None:
         raise PemError(
             "The CA bundle is UTF-16 text, as some Windows programs save it.",
             reason="utf16_input",
+            found="UTF-16",
             next_step="Convert it: iconv -f UTF-16 -t ASCII FILE > FILE.pem",
             **convert,
         )
@@ -86,6 +87,7 @@ def refuse_binary(data: bytes) -> None:
         raise PemError(
             "The file is a Java key store.",
             reason="keystore_input",
+            found="a key store",
             next_step="Export the CA: keytool -exportcert -rfc -keystore FILE -alias ALIAS -file ca.pem",
             **convert,
         )
@@ -97,6 +99,7 @@ def refuse_binary(data: bytes) -> None:
         raise PemError(
             "The file is PKCS#7 (often .p7b).",
             reason="pkcs7_input",
+            found="PKCS#7 in DER form",
             next_step="Convert it: openssl pkcs7 -inform der -print_certs -in FILE -out FILE.pem",
             **convert,
         )
@@ -104,6 +107,7 @@ def refuse_binary(data: bytes) -> None:
         raise PemError(
             "The file is PKCS#12 (often .p12 or .pfx), which usually holds a private key too.",
             reason="pkcs12_input",
+            found="PKCS#12",
             next_step="Take only the CA out of it: openssl pkcs12 -in FILE -cacerts -nokeys -out ca.pem",
             **convert,
         )
@@ -112,6 +116,7 @@ def refuse_binary(data: bytes) -> None:
     raise PemError(
         "The CA certificate is in DER form (binary), not in PEM form (text).",
         reason="der_input",
+        found="an X.509 certificate in DER form",
         next_step="Convert it: openssl x509 -inform der -in FILE -out FILE.pem",
         **convert,
     )

@@ -110,17 +110,19 @@ class _Editor:
         if last is None:
             return self.insert(mapping, len(self.path) - 1, value)
         if not isinstance(last.value, Scalar):
-            raise self.refuse(self.path, "is a list or a mapping, not a string")
+            raise self.refuse(self.path, "is a list or a mapping, not a string", "a string, or nothing")
         return self.replace(last.value, value)
 
-    def refuse(self, path: Path, what: str = "isn't a mapping") -> YamlError:
+    def refuse(
+        self, path: Path, what: str = "isn't a mapping", expected: str = "a mapping, or nothing"
+    ) -> YamlError:
         name = show_path(path) or "the text as a whole"
         return YamlError(
             f"{show_path(self.path)} can't be set, because {name} {what}",
             line=self.document.line(path) if path else 1,
             source=self.source,
-            found=f"{name}, which {what}",
-            expected="a mapping, or nothing",
+            found=f"{name} {what}",
+            expected=expected,
             next_step=f"Correct {name} by hand, then run again",
         )
 

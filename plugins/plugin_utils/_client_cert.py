@@ -66,15 +66,33 @@ def check_client(
     except PemError as error:
         message = error.message.replace("the CA bundle", "the client certificate").replace("CA ", "client ")
         return None, [
-            _fault(f"{cert_source}: {message}", "client_cert_invalid", "a PEM certificate", error.next_step)
+            _fault(
+                f"{cert_source}: {message}",
+                "client_cert_invalid",
+                error.found or "no such text",
+                "a PEM certificate",
+                error.next_step,
+            )
         ]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return None, [
-            _fault(f"{cert_source} holds a damaged certificate", "client_cert_invalid", "a PEM certificate")
+            _fault(
+                f"{cert_source} holds a damaged certificate",
+                "client_cert_invalid",
+                f"{len(ders[0])} bytes that are no X.509 certificate",
+                "a PEM certificate",
+            )
         ]
     faults = [*_date_faults(leaf, cert_source, now)]
     if usage is not None:
-        faults.append(_fault(f"{cert_source}: {usage}", "client_cert_usage", "extended key usage clientAuth"))
+        faults.append(
+            _fault(
+                f"{cert_source}: {usage}",
+                "client_cert_usage",
+                "other extended key usages",
+                "extended key usage clientAuth",
+            )
+        )
     faults += _key_faults(certificate, cert_source, key, key_file or "client_key_pem")
     return Client(to_pem(ders), leaf, key_file), faults
 
@@ -87,9 +105,8 @@ def _date_faults(leaf: CertificateFacts, source: str, now: datetime) -> list[Tru
             _fault(
                 f"{source}: the client certificate has expired",
                 "client_cert_expired",
-                "one valid now",
-                None,
                 found,
+                "one valid now",
             )
         ]
     if moment(leaf.not_before) > now:
@@ -98,9 +115,8 @@ def _date_faults(leaf: CertificateFacts, source: str, now: datetime) -> list[Tru
             _fault(
                 f"{source}: the client certificate is not valid yet",
                 "client_cert_expired",
-                "one valid now",
-                None,
                 found,
+                "one valid now",
             )
         ]
     return []
@@ -122,6 +138,7 @@ def _key_faults(certificate: x509.Certificate, cert_source: str, key: bytes, sou
             _fault(
                 f"{source} holds no private key in PEM form",
                 "client_key_invalid",
+                "another text, which is not shown",
                 "-----BEGIN PRIVATE KEY-----",
             )
         ]
@@ -132,6 +149,7 @@ def _key_faults(certificate: x509.Certificate, cert_source: str, key: bytes, sou
             _fault(
                 f"{source} holds a key that is encrypted, and a runtime can't ask for its password",
                 "client_key_encrypted",
+                "an encrypted key",
                 "a key without a password; on the controller it may lie in an Ansible vault",
                 "openssl pkey -in KEY -out PLAIN takes the password away; ansible-vault encrypt PLAIN protects it here",
             )
@@ -141,6 +159,7 @@ def _key_faults(certificate: x509.Certificate, cert_source: str, key: bytes, sou
             _fault(
                 f"{source} holds a private key that can't be read",
                 "client_key_invalid",
+                "a damaged key, or one of another kind; it is not shown",
                 "PKCS#8, PKCS#1 or SEC1",
             )
         ]
@@ -150,15 +169,14 @@ def _key_faults(certificate: x509.Certificate, cert_source: str, key: bytes, sou
             _fault(
                 f"the key in {source} is not the key of the certificate in {cert_source}",
                 "client_key_mismatch",
+                "the key of another certificate",
                 "the key that the certificate was made for; the client's own certificate comes first in its file",
             )
         ]
     return []
 
 
-def _fault(
-    message: str, reason: str, expected: str, next_step: str | None = None, found: str | None = None
-) -> TrustError:
+def _fault(message: str, reason: str, found: str, expected: str, next_step: str | None = None) -> TrustError:
     step = "Get a certificate and its key from whoever runs the registry's client CA, then run again"
     return TrustError(
         f"{message}.", reason=reason, found=found, expected=expected, next_step=next_step or step

@@ -121,11 +121,10 @@ class Entry:
 
     def _check_host(self) -> None:
         if not self._given("host"):
+            given = [str(key) for key, value in self.entry.items() if value is not None]
             raise InvalidRegistry(
                 "The entry has no host.",
-                found=f"an entry with {shown(', '.join(map(str, self.entry)), 200)}"
-                if self.entry
-                else "an empty entry",
+                found=f"an entry with {shown(', '.join(given), 200)}" if given else "an empty entry",
                 expected="host: harbor.example.com or host: harbor.example.com:8443",
                 next_step="Add the name as it stands in the image references, before the first slash",
             )

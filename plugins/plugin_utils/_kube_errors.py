@@ -107,6 +107,7 @@ def translate(exc: Exception, target: Target, action: str) -> KubeError:
         return CredentialError(
             f"{target}: {target.server} refused the credentials.",
             reason="unauthorized",
+            expected="credentials that the server takes",
             next_step="log in again or renew the token; a kubeconfig keeps expired ones",
             **common,
         )
@@ -114,15 +115,23 @@ def translate(exc: Exception, target: Target, action: str) -> KubeError:
         return Forbidden(
             f"{target}: not allowed to {action}.",
             reason="forbidden",
+            expected=f"a user who may {action}",
             next_step="grant the rules in deploy/rbac of this collection to that user",
             **common,
         )
     if status == 404:
-        return NotFound(f"{target}: cannot {action}: not found.", reason="not_found", **common)
+        return NotFound(
+            f"{target}: cannot {action}: not found.",
+            reason="not_found",
+            expected="that it is there",
+            next_step="check the name and the context; it may have left the cluster",
+            **common,
+        )
     if status == 409:
         return Conflict(
             f"{target}: cannot {action}: somebody else keeps changing it.",
             reason="conflict",
+            expected="nobody else who writes at the same time",
             next_step="run again; if it stays, find the controller that rewrites this node",
             **common,
         )
@@ -130,6 +139,7 @@ def translate(exc: Exception, target: Target, action: str) -> KubeError:
         return ListExpired(
             f"{target}: cannot {action}: the list expired before its last page.",
             reason="list_expired",
+            expected="a list whose last page comes before it expires",
             next_step="raise page_size, so that the list is read in less time",
             **common,
         )
@@ -137,13 +147,17 @@ def translate(exc: Exception, target: Target, action: str) -> KubeError:
         return Throttled(
             f"{target}: cannot {action}: the server is too busy for us.",
             reason="throttled",
+            expected="a server that has time for us",
             next_step="run again later, or look at the cluster's flow control (API Priority and Fairness)",
             **common,
         )
     return Rejected(
         f"{target}: cannot {action}: the server rejected it.",
         reason="server_error" if status >= 500 else "rejected",
-        next_step="look at the API server's log" if status >= 500 else None,
+        expected="a request that the server takes",
+        next_step="look at the API server's log"
+        if status >= 500
+        else "mend what the server says, then run again",
         **common,
     )
 
@@ -165,6 +179,7 @@ def _no_answer(exc: Exception, target: Target, action: str) -> KubeError:
         return UntrustedServer(
             f"{target}: no TLS connection to {target.server}.",
             reason="tls_failed",
+            expected="a server that speaks TLS",
             next_step="check the server address, its port and the client certificate in the kubeconfig",
             **common,
         )

@@ -293,37 +293,38 @@ def _lacks(result: Mapping[str, Any] | None) -> str:
 def _hosts(rotation: Any) -> list[str]:
     if not isinstance(rotation, Mapping):
         raise _invalid(
-            "harbor_ca_rotation is not a set of keys and values.", kind_of(rotation), "begin it with hosts:"
+            "harbor_ca_rotation is not a set of keys and values.",
+            kind_of(rotation),
+            "hosts, and the new CA",
+            "begin it with hosts:",
         )
     for key in rotation:
         if key not in KEYS:
             raise _invalid(
                 f"The key {shown(str(key))} is not known in harbor_ca_rotation.",
                 shown(str(key)),
-                f"use only {', '.join(KEYS)}",
+                f"only {', '.join(KEYS)}",
+                "remove it, or correct its name",
             )
     hosts = rotation.get("hosts")
     if not isinstance(hosts, (list, tuple)) or not hosts:
         raise _invalid(
             "harbor_ca_rotation names no registry.",
             "no hosts" if hosts is None else kind_of(hosts),
+            "a list of at least one registry",
             "list the registries whose CA is replaced under hosts, as in harbor_ca_registries",
         )
     try:
         return [parse_registry(host).name for host in hosts]
     except InvalidRegistry as exc:
         raise _invalid(
-            f"harbor_ca_rotation: {exc.message}", exc.found, exc.next_step or "correct hosts"
+            f"harbor_ca_rotation: {exc.message}", exc.found, exc.expected, exc.next_step or "correct hosts"
         ) from None
 
 
-def _invalid(message: str, found: Any, next_step: str) -> InvalidRotation:
+def _invalid(message: str, found: Any, expected: Any, next_step: str) -> InvalidRotation:
     return InvalidRotation(
-        message,
-        reason="invalid_rotation",
-        found=found,
-        expected=f"the keys {', '.join(KEYS)}",
-        next_step=next_step,
+        message, reason="invalid_rotation", found=found, expected=expected, next_step=next_step
     )
 
 

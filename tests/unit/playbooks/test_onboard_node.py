@@ -167,19 +167,50 @@ def test_a_node_that_cannot_be_reached_is_a_failed_node_and_stops_the_rollout(la
 
 
 def test_what_a_list_names_is_looked_at_once_for_each_list(lab: Lab) -> None:
-    first, second = ([{"host": name, "ca_pem": lab.ca}] for name in ("harbor.invalid", "mirror.invalid"))
-    broken = [{"host": "harbor.invalid", "ca_pem": "{{ nowhere }}"}]
-    lists = {"a": first, "b": second, "c": first, "d": second, "e": broken}
-    for hosts, lookers in (("abcd", {"a", "b"}), ("bca", {"b", "c"}), ("ace", {"a"})):
-        inventory = {name: {**NOWHERE, "harbor_ca_registries": lists[name]} for name in hosts}
+    first, second = ({"host": name, "ca_pem": lab.ca} for name in ("harbor.invalid", "mirror.invalid"))
+    lists: dict[str, Any] = {
+        "a": [first],
+        "b": [second],
+        # Other images and logins make no other list.
+        "c": [{**first, "proof_image": "library/c:1"}],
+        "d": [second],
+        "broken": [{"host": "harbor.invalid", "ca_pem": "{{ nowhere }}"}],
+        "text": "harbor.invalid",
+    }
+    cases: list[tuple[str, dict[str, Any], set[str]]] = [
+        ("a b c d", {}, {"a", "b"}),
+        ("b c a", {}, {"b", "c"}),
+        ("a c broken", {}, {"a"}),
+        ("a text", {}, {"a"}),
+        ("a c", {"a": {"harbor_ca_check_served": False}}, {"c"}),
+        ("a c", {"a": {"harbor_ca_state": "absent"}}, {"c"}),
+    ]
+    for hosts, more, lookers in cases:
+        inventory = {
+            name: {**NOWHERE, "harbor_ca_registries": lists[name], **more.get(name, {})}
+            for name in hosts.split()
+        }
         (lab.directory / "fleet.yml").write_text(json.dumps({"all": {"hosts": inventory}}))
         code, said = play(lab.directory, "nodetrust.harbor.onboard_node", {}, "-v")
         assert code == 2, said
-        checks = dict(re.findall(r'^ok: \[(\w)\] => (.*"served": .*)$', said, re.MULTILINE))
+        checks = dict(re.findall(r'^ok: \[(\w+)\] => (.*"served": .*)$', said, re.MULTILINE))
         assert {name for name, text in checks.items() if '"reachable": false' in text} == lookers, said
-        if "e" in hosts:
-            assert "'nowhere' is undefined" in said and "e: " in said
-            assert "cannot be reached" not in said
+        if "broken" in hosts:
+            assert "'nowhere' is undefined" in said and "cannot be reached" not in said
+        if "text" in hosts:
+            assert "The value is not a list." in said and "...ignoring" not in said
+
+
+def test_a_list_of_the_play_is_looked_at_too(lab: Lab) -> None:
+    (lab.directory / "fleet.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys("abc", NOWHERE)}}))
+    (lab.directory / "own.yml").write_text(
+        "- ansible.builtin.import_playbook: nodetrust.harbor.onboard_node\n  vars:\n"
+        "    harbor_ca_registries: \"{{ [{'host': (inventory_hostname == 'b') | ternary('b', 'a') ~ '.invalid', "
+        "'ca_pem': ca}] }}\"\n"
+    )
+    code, said = play(lab.directory, "own.yml", {"ca": lab.ca}, "-v")
+    assert code == 2, said
+    assert set(re.findall(r'^ok: \[(\w)\] => .*"reachable": false', said, re.MULTILINE)) == {"a", "b"}, said
 
 
 LOST = """
