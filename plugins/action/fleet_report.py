@@ -29,6 +29,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     # Not elements: dict, for 5,000 results would be copied and converted one by one.
     "results": {"type": "raw"},
     "hosts": {"type": "list", "elements": "str"},
+    "worked_on": {"type": "list", "elements": "str"},
     "documents": {"type": "list", "elements": "path"},
     "registries": {"type": "list", "elements": "dict", "default": []},
     "playbook": {"type": "str", "default": ""},
@@ -61,7 +62,9 @@ class ActionModule(ActionBase):
         )
         if options["hosts"] is not None:
             hostvars = (task_vars or {}).get("hostvars", {})
-            options["results"] = results_of(options["hosts"], hostvars, bool(self._task.check_mode))
+            worked_on = options["hosts"] if options["worked_on"] is None else options["worked_on"]
+            check_mode = bool(self._task.check_mode)
+            options["results"] = results_of(options["hosts"], hostvars, check_mode, set(worked_on))
         result["changed"] = False
         try:
             document = self._document(options, datetime.now(timezone.utc))

@@ -45,6 +45,14 @@ options:
         labels are those that P(nodetrust.harbor.cluster_nodes#inventory) knows, groups those of the inventory.
     type: list
     elements: str
+  worked_on:
+    description:
+      - Those of O(hosts) that this very run has worked on. Of the others C(harbor_ca_result) is passed over, for it is
+        what another playbook has left that was imported into the same run.
+      - By default all.
+    type: list
+    elements: str
+    version_added: 0.2.0
   documents:
     description:
       - Fleet documents that this module has written before, as paths on the controller. Several become one, such as

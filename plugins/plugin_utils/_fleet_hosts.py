@@ -7,29 +7,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.nodetrust.harbor.plugins.plugin_utils._fleet_input import mapping
 
 AUDIT = "__harbor_ca_audit"
 OUTCOME = "harbor_ca_result"
-# A group of the run itself, which says nothing of the inventory.
-_OURS = "harbor_ca_to_correct"
+# Groups of the run itself, which say nothing of the inventory.
+_OURS = "harbor_ca_to_correct_"
 
 
-def results_of(hosts: Iterable[str], hostvars: Mapping[str, Any], check_mode: bool) -> list[dict[str, Any]]:
-    """One entry for each host: what was done, else what was found, else nothing."""
+def results_of(
+    hosts: Iterable[str], hostvars: Mapping[str, Any], check_mode: bool, worked_on: Container[str]
+) -> list[dict[str, Any]]:
+    """One entry for each host: what was done by those that were worked on, else what was found, else nothing."""
     entries = []
     for host in hosts:
         known = hostvars[host]
-        done, found = known.get(OUTCOME), known.get(AUDIT)
+        done, found = (known.get(OUTCOME) or None) if host in worked_on else None, known.get(AUDIT)
         node = known.get("cluster_node") or {}
         entries.append(
             {
                 "node": host,
                 "cluster": node.get("cluster"),
-                "groups": [group for group in known.get("group_names") or [] if group != _OURS],
+                "groups": [group for group in known.get("group_names") or [] if not group.startswith(_OURS)],
                 "labels": node.get("labels") or {},
                 "result": found if done is None else _together(done, found),
                 "action": "audit" if done is None or check_mode else "correct",

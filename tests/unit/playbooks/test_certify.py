@@ -92,6 +92,28 @@ def test_nodes_of_one_name_in_two_clusters_are_marked_each_in_its_own(tmp_path: 
         assert proof["runtime"] == "containerd://2.1.1"
 
 
+@pytest.mark.parametrize("exempt", ["a", "b"])
+def test_each_node_is_certified_or_not_by_its_own_word(tmp_path: Path, exempt: str) -> None:
+    # The first node of a batch runs the task for all of them.
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / f"{exempt}.yml").write_text("harbor_ca_certify: never\n")
+    with KubeApi() as api:
+        api.store.add(*(make_node(name, taints=[OURS]) for name in "abc"))
+        code, said = run(
+            tmp_path,
+            {"kubeconfig": "kubeconfig"},
+            outcomes=dict.fromkeys("abc", GOOD),
+            harbor_ca_kubeconfig=str(api.write_kubeconfig(tmp_path / "kubeconfig")),
+            harbor_ca_taint=TAINT,
+        )
+        assert code == 0, said
+        tainted = {name for name in "abc" if api.store.get("nodes", name)["spec"].get("taints")}
+    assert tainted == {exempt}
+    assert (
+        f"{exempt} is : harbor_ca_certify is never" in said or f"{exempt} is None: harbor_ca_certify" in said
+    )
+
+
 def test_marks_and_validity_are_those_of_the_variables(tmp_path: Path) -> None:
     with KubeApi() as api:
         api.store.add(make_node("w1"))

@@ -54,12 +54,13 @@ def test_the_report_says_it_of_this_registry_and_still_has_the_others(tmp_path: 
 PICK = """
 - hosts: all
   gather_facts: false
+  vars: {__harbor_ca_group: harbor_ca_to_correct_1}
   tasks:
     - ansible.builtin.set_fact:
         __harbor_ca_audit: "{{ audit }}"
     - ansible.builtin.import_tasks: TASKS/pick.yml
     - ansible.builtin.debug:
-        msg: "picked: {{ groups['harbor_ca_to_correct'] | default([]) | sort | join(' ') }}."
+        msg: "picked: {{ groups['harbor_ca_to_correct_1'] | default([]) | sort | join(' ') }}."
       run_once: true
 """
 

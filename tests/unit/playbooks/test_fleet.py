@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,10 @@ def test_the_report_knows_the_lists_of_the_nodes_or_that_of_the_play(tmp_path: P
     of_a, of_b = ([{"host": f"{name}.invalid", "ca_pem": ca.pem}] for name in "ab")
     nodes = {"a": {"harbor_ca_registries": of_a}, "b": {"harbor_ca_registries": of_b}}
     (tmp_path / "fleet.yml").write_text(json.dumps({"all": {"hosts": nodes}}))
-    given = {"harbor_ca_report_file": "fleet.json", "ansible_ssh_executable": "/bin/false"}
+    given: dict[str, Any] = {
+        "harbor_ca_report_file": "fleet.json",
+        "ansible_ssh_executable": "/bin/false",
+    }
     expected = {("a.invalid", ca.fingerprint), ("b.invalid", ca.fingerprint)}
     if where == "play":
         given["harbor_ca_registries"] = [{"host": "play.invalid", "ca_pem": other.pem}]

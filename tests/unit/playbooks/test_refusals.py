@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.lab import pki
 
@@ -69,6 +70,51 @@ def test_refused_before_a_node_is_connected_to(
     assert code == 2, said
     assert words in " ".join(said.split()), said
     assert "UNREACHABLE" not in said
+
+
+@pytest.mark.parametrize("playbook", ["audit", "correct_drift", "onboard_node", "remove_trust", "rotate_ca"])
+@pytest.mark.parametrize("name", ["harbor_ca_nodes", "harbor_ca_serial", "harbor_ca_rotation_phase"])
+def test_what_ansible_does_not_look_for_in_an_inventory_is_refused_there(
+    tmp_path: Path, playbook: str, name: str
+) -> None:
+    value = {"harbor_ca_nodes": "a.invalid", "harbor_ca_serial": 1, "harbor_ca_rotation_phase": "add"}[name]
+    inventory = tmp_path / "inventory.json"
+    hosts = dict.fromkeys(["a.invalid", "b.invalid"])
+    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {name: value}}}))
+    code, said = run(tmp_path, playbook, inventory=str(inventory))
+    assert code == 2, said
+    assert f"Found: {name} in the inventory" in " ".join(said.split()), said
+    assert "UNREACHABLE" not in said
+    code, said = run(tmp_path, playbook, inventory=str(inventory), **{name: value})
+    assert "in the inventory, where" not in said and "No node is selected" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("playbook", "state"),
+    [
+        ("remove_trust", "present"),
+        ("onboard_node", "absent"),
+        ("correct_drift", "absent"),
+        ("rotate_ca", "absent"),
+    ],
+)
+def test_a_state_of_the_command_line_does_not_turn_a_playbook_around(
+    tmp_path: Path, playbook: str, state: str
+) -> None:
+    code, said = run(tmp_path, playbook, harbor_ca_state=state, harbor_ca_rotation_phase="add")
+    assert code == 2, said
+    assert f"Found: harbor_ca_state is {state}" in " ".join(said.split()), said
+    assert "UNREACHABLE" not in said
+
+
+def test_no_setting_changes_the_order_of_a_run() -> None:
+    playbooks = [
+        path for path in (Path(__file__).parents[3] / "playbooks").glob("*.yml") if "-" not in path.name
+    ]
+    plays = [play for path in playbooks for play in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    assert len(plays) > 10
+    # With another strategy one node would be worked on while the request of the next is still read.
+    assert {play["strategy"] for play in plays} == {"ansible.builtin.linear"}
 
 
 @pytest.mark.parametrize("allowed", [False, True])
