@@ -40,7 +40,7 @@ PLAYBOOK_VARIABLES = {
         *(
             "fail_on",
             "lock_file",
-            "to_correct",
+            "to_correct_",
             "rotation_phase",
             "rotation_wait",
             "certificate",
