@@ -31,7 +31,7 @@ def install_pair(item: Desired, directory: HostDirectory, runtime: Runtime) -> l
             reason="client_cert_elsewhere",
             registry=name,
             path=hosts.path if hosts else None,
-            found=f"{hosts.path}, which names another one or none" if hosts else f"{runtime.name}",
+            found=f"{hosts.path}, which names another one or none" if hosts else runtime.name,
             expected="a runtime that takes client.cert and client.key from the registry's directory",
             next_step="name certificate and key there (client in a hosts.toml, tls in a registries.yaml), leave "
             "client_cert_* out, then run again",
