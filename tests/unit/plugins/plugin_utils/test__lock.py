@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def other(**changes: Any) -> dict[str, Any]:
     return {**_lock.holder_of(os.getppid(), "rotate_ca", "jane"), **changes}
 
 
+# A run of all tests collects this long before it gets here: what is "ago" is counted by the test itself.
 def ago(**time: float) -> str:
     return (datetime.now(timezone.utc) - timedelta(**time)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -55,27 +57,23 @@ def test_the_same_run_may_take_it_again(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "them",
+    "described",
     [
-        other(),
-        other(host="elsewhere", boot="b", pid=gone()),
-        other(host="elsewhere", boot="b", pid=gone(), since=ago(hours=5.9)),
-        other(pid_namespace="pid:[1]", pid=gone()),
-        other(host="a-pod", pid_namespace="pid:[1]", pid=gone()),
-        other(machine="of an image", boot="b", pid=gone()),
-        other(host="a-pod", boot="b", pid=gone()),
-    ],
-    ids=[
-        "this machine",
-        "another machine",
-        "for hours",
-        "a container with our name",
-        "a container",
-        "another machine with our name",
-        "another machine from our image",
+        pytest.param(other, id="this machine"),
+        pytest.param(lambda: other(host="elsewhere", boot="b", pid=gone()), id="another machine"),
+        pytest.param(
+            lambda: other(host="elsewhere", boot="b", pid=gone(), since=ago(hours=5.9)), id="for hours"
+        ),
+        pytest.param(lambda: other(pid_namespace="pid:[1]", pid=gone()), id="a container with our name"),
+        pytest.param(lambda: other(host="a-pod", pid_namespace="pid:[1]", pid=gone()), id="a container"),
+        pytest.param(
+            lambda: other(machine="of an image", boot="b", pid=gone()), id="another machine with our name"
+        ),
+        pytest.param(lambda: other(host="a-pod", boot="b", pid=gone()), id="another machine from our image"),
     ],
 )
-def test_a_run_that_goes_on_is_named(path: str, them: dict[str, Any]) -> None:
+def test_a_run_that_goes_on_is_named(path: str, described: Callable[[], dict[str, Any]]) -> None:
+    them = described()
     _lock.take(path, them)
     with pytest.raises(TrustError) as caught:
         _lock.take(path, ME)
@@ -87,31 +85,29 @@ def test_a_run_that_goes_on_is_named(path: str, them: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "left",
+    "described",
     [
-        other(pid=gone()),
-        other(started="1"),
-        other(pid="x"),
-        other(pid=0),
-        other(host="elsewhere", boot="b", since=ago(hours=6.1)),
-        other(pid_namespace="pid:[1]", since=ago(hours=6.1)),
-        other(host="elsewhere", since=ago(days=-365)),
-        other(host="elsewhere", since="x"),
-        other(boot="b", machine="m"),
-    ],
-    ids=[
-        "ended",
-        "another process has its number",
-        "no number",
-        "nobody",
-        "another machine, long ago",
-        "a container, long ago",
-        "a clock that is wrong by a year",
-        "no time",
-        "before a reboot",
+        pytest.param(lambda: other(pid=gone()), id="ended"),
+        pytest.param(lambda: other(started="1"), id="another process has its number"),
+        pytest.param(lambda: other(pid="x"), id="no number"),
+        pytest.param(lambda: other(pid=0), id="nobody"),
+        pytest.param(
+            lambda: other(host="elsewhere", boot="b", since=ago(hours=6.1)), id="another machine, long ago"
+        ),
+        pytest.param(
+            lambda: other(pid_namespace="pid:[1]", since=ago(hours=6.1)), id="a container, long ago"
+        ),
+        pytest.param(
+            lambda: other(host="elsewhere", since=ago(days=-365)), id="a clock that is wrong by a year"
+        ),
+        pytest.param(lambda: other(host="elsewhere", since="x"), id="no time"),
+        pytest.param(lambda: other(boot="b", machine="m"), id="before a reboot"),
     ],
 )
-def test_a_run_that_died_holds_nothing_and_is_told(path: str, left: dict[str, Any]) -> None:
+def test_a_run_that_died_holds_nothing_and_is_told(
+    path: str, described: Callable[[], dict[str, Any]]
+) -> None:
+    left = described()
     _lock.take(path, left)
     # Not every machine that runs this has a machine-id.
     assert _lock.take(path, {**ME, "machine": "m"}) == left
