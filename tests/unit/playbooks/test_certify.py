@@ -38,6 +38,7 @@ PLAY = """
   tasks:
     - ansible.builtin.import_role: {name: nodetrust.harbor.harbor_ca, tasks_from: check}
       when: false
+    - ansible.builtin.import_tasks: TASKS/exempt.yml
     - ansible.builtin.include_tasks: TASKS/clusters.yml
     - ansible.builtin.set_fact:
         harbor_ca_result: "{{ outcomes[inventory_hostname] }}"
@@ -114,6 +115,48 @@ def test_each_node_is_certified_or_not_by_its_own_word(tmp_path: Path, exempt: s
     )
 
 
+def test_a_word_of_the_play_is_the_word_of_all_its_nodes(tmp_path: Path) -> None:
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "a.yml").write_text("harbor_ca_certify: auto\n")
+    with KubeApi() as api:
+        api.store.add(make_node("a", taints=[OURS]), make_node("b", taints=[OURS]))
+        code, said = run(
+            tmp_path,
+            {"kubeconfig": "kubeconfig"},
+            PLAY.replace("  tasks:", "  vars: {harbor_ca_certify: never}\n  tasks:"),
+            outcomes=dict.fromkeys("ab", GOOD),
+            harbor_ca_kubeconfig=str(api.write_kubeconfig(tmp_path / "kubeconfig")),
+            harbor_ca_taint=TAINT,
+        )
+        assert code == 0, said
+        assert api.count("PATCH", ".*") == 0, said
+
+
+PICK = """
+- hosts: all
+  gather_facts: false
+  vars: {__harbor_ca_group: picked}
+  tasks:
+    - ansible.builtin.set_fact:
+        __harbor_ca_audit: {in_effect: true, curable: false, expired: false}
+    - ansible.builtin.import_tasks: TASKS/pick.yml
+    - ansible.builtin.debug:
+        msg: "picked {{ __harbor_ca_picked | join(' ') }}."
+"""
+
+
+@pytest.mark.parametrize(("exempt", "picked"), [("a", "b"), ("b", "a")])
+def test_a_node_is_picked_for_a_new_proof_by_its_own_word(tmp_path: Path, exempt: str, picked: str) -> None:
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / f"{exempt}.yml").write_text("harbor_ca_certify: never\n")
+    with KubeApi() as api:
+        api.store.add(make_node("a"), make_node("b"))
+        api.write_kubeconfig(tmp_path / "kubeconfig")
+        code, said = run(tmp_path, {"kubeconfig": "kubeconfig"}, PICK)
+    assert code == 0, said
+    assert f"picked {picked}." in said, said
+
+
 def test_marks_and_validity_are_those_of_the_variables(tmp_path: Path) -> None:
     with KubeApi() as api:
         api.store.add(make_node("w1"))
@@ -154,6 +197,7 @@ CORRECT = """
   tasks:
     - ansible.builtin.set_fact:
         __harbor_ca_audit: {in_effect: false}
+    - ansible.builtin.import_tasks: TASKS/exempt.yml
     - ansible.builtin.include_tasks: {file: TASKS/clusters.yml, apply: {ignore_errors: true}}
     - ansible.builtin.import_tasks: TASKS/correct.yml
     - ansible.builtin.debug:

@@ -146,6 +146,17 @@ def test_missing_rights_are_named_before_a_node_is_touched(
         assert words in outcome["nodes"]["a"]["msg"], said
 
 
+def test_what_another_node_than_the_first_needs_is_asked_for_too(lab: Lab) -> None:
+    lab.allow_reading_only()
+    alone = {"harbor_ca_certify": "never", "harbor_ca_drain": "never"}
+    (lab.directory / "host_vars").mkdir()
+    (lab.directory / "host_vars" / "a.yml").write_text(json.dumps(alone))
+    code, said, outcome = lab.run()
+    assert code != 0
+    assert "UNREACHABLE" not in said
+    assert any("patch nodes" in result["msg"] for result in outcome["nodes"].values()), said
+
+
 def test_who_wants_nothing_of_the_cluster_needs_no_right_there(lab: Lab) -> None:
     lab.allow_reading_only()
     lab.run(harbor_ca_certify="never", harbor_ca_drain="never")

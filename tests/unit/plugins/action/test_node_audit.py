@@ -17,7 +17,9 @@ from tests.lab import pki
 HOST = "harbor.example.com"
 NOW = datetime.now(timezone.utc)
 EXPIRED = pki.make_ca("Harbor CA", not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=2))
-OLD, NEW, TOKEN = pki.make_ca("Harbor CA"), pki.make_ca("Harbor CA"), pki.make_ca("Token CA")
+OLD = pki.make_ca("Harbor CA")
+NEW = pki.make_ca("Harbor CA")
+TOKEN = pki.make_ca("Token CA")
 CLIENT = pki.issue(OLD, "node", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
 ENTRY = {"host": HOST, "ca_pem": OLD.pem}
 ROTATION = {"hosts": [HOST], "ca_pem": NEW.pem}
