@@ -99,7 +99,7 @@ def test_the_warning_before_the_error_is_not_the_error(tmp_path: Path) -> None:
 )
 def test_the_last_of_its_tries_is_told_when_time_is_up(tmp_path: Path, stderr: str, reason: str) -> None:
     (tmp_path / "said").write_text(stderr)
-    result = prove(Podman(program(tmp_path, "cat said >&2; exec sleep 60"), 1), IMAGE)
+    result = prove(Podman(program(tmp_path, "cat said >&2; exec sleep 60"), 3), IMAGE)
     assert (result.reason, result.code) == (reason, "DeadlineExceeded")
 
 
