@@ -72,20 +72,34 @@ def test_refused_before_a_node_is_connected_to(
     assert "UNREACHABLE" not in said
 
 
-@pytest.mark.parametrize("playbook", ["audit", "correct_drift", "onboard_node", "remove_trust", "rotate_ca"])
-@pytest.mark.parametrize("name", ["harbor_ca_nodes", "harbor_ca_serial", "harbor_ca_rotation_phase"])
+@pytest.mark.parametrize(
+    ("playbook", "names"),
+    [
+        ("audit", ["nodes"]),
+        ("correct_drift", ["nodes", "serial"]),
+        ("onboard_node", ["nodes", "serial"]),
+        ("remove_trust", ["nodes", "serial"]),
+        ("rotate_ca", ["nodes", "serial", "rotation_phase"]),
+    ],
+)
 def test_what_ansible_does_not_look_for_in_an_inventory_is_refused_there(
-    tmp_path: Path, playbook: str, name: str
+    tmp_path: Path, playbook: str, names: list[str]
 ) -> None:
-    value = {"harbor_ca_nodes": "a.invalid", "harbor_ca_serial": 1, "harbor_ca_rotation_phase": "add"}[name]
+    values = {
+        "harbor_ca_nodes": "a.invalid",
+        "harbor_ca_serial": 1,
+        "harbor_ca_rotation_phase": "add",
+    }
     inventory = tmp_path / "inventory.json"
-    hosts = dict.fromkeys(["a.invalid", "b.invalid"])
-    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {name: value}}}))
+    # Not of the first node alone: a group may have it for some.
+    some = {"hosts": {"b.invalid": None}, "vars": values}
+    inventory.write_text(json.dumps({"all": {"hosts": {"a.invalid": None}, "children": {"some": some}}}))
     code, said = run(tmp_path, playbook, inventory=str(inventory))
     assert code == 2, said
-    assert f"Found: {name} in the inventory" in " ".join(said.split()), said
+    idle = " and ".join(f"harbor_ca_{name}" for name in names)
+    assert f"Found: {idle} in the inventory" in " ".join(said.split()), said
     assert "UNREACHABLE" not in said
-    code, said = run(tmp_path, playbook, inventory=str(inventory), **{name: value})
+    code, said = run(tmp_path, playbook, inventory=str(inventory), **values)
     assert "in the inventory, where" not in said and "No node is selected" not in said, said
 
 
