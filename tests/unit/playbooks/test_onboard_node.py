@@ -212,6 +212,18 @@ def test_what_a_list_names_is_looked_at_once_for_each_list(lab: Lab) -> None:
             assert "The value is not a list." in said and "...ignoring" not in said
 
 
+def test_a_rotation_looks_once_too(lab: Lab) -> None:
+    given = {
+        "harbor_ca_registries": [{"host": "harbor.invalid", "ca_pem": lab.ca}],
+        "harbor_ca_rotation": {"hosts": ["harbor.invalid"], "ca_pem": pki.make_ca("Harbor CA").pem},
+    }
+    inventory = {"hosts": dict.fromkeys("ab", NOWHERE), "vars": given}
+    (lab.directory / "fleet.yml").write_text(json.dumps({"all": inventory}))
+    flags = {"harbor_ca_rotation_phase": "add", "harbor_ca_lock_file": str(lab.directory / "lock")}
+    _code, said = play(lab.directory, "nodetrust.harbor.rotate_ca", flags, "-v")
+    assert said.count('"reachable": false') == 1, said
+
+
 def test_a_list_of_the_play_is_looked_at_too(lab: Lab) -> None:
     (lab.directory / "fleet.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys("abc", NOWHERE)}}))
     (lab.directory / "own.yml").write_text(

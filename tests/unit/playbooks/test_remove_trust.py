@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What remove_trust takes from the cluster: nothing from a node that keeps its trust."""
+"""From which nodes remove_trust takes what the cluster says of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.nodetrust.harbor.tests.lab.kube import KubeApi, make_node
 from tests.unit.playbooks.play import play
 
+PLAYBOOK = Path(__file__).parents[3] / "playbooks" / "remove_trust.yml"
 LABELS = {"harbor-certified": "true"}
 
 
@@ -25,7 +27,7 @@ LABELS = {"harbor-certified": "true"}
     ],
     ids=["unreachable", "a wrong list", "a wrong word"],
 )
-def test_a_node_that_keeps_its_trust_keeps_its_certificate(
+def test_a_node_that_cannot_lose_its_trust_does_not_lose_its_certificate(
     tmp_path: Path, wrong: dict[str, Any], words: str
 ) -> None:
     with KubeApi() as api:
@@ -45,3 +47,26 @@ def test_a_node_that_keeps_its_trust_keeps_its_certificate(
         assert words in said
         assert api.count("PATCH", ".*") == 0, said
         assert all(api.store.get("nodes", name)["metadata"]["labels"]["harbor-certified"] for name in "ab")
+
+
+def test_the_others_lose_it_unless_their_cluster_is_to_be_left_alone(tmp_path: Path) -> None:
+    (worker,) = [play for play in yaml.safe_load(PLAYBOOK.read_text()) if play["name"] == "Remove trust"]
+    (take,) = [task for task in worker["tasks"] if task["name"] == "Take the certificate away"]
+    tasks = [
+        {"ansible.builtin.import_tasks": str(PLAYBOOK.parent / "tasks" / "needs.yml")},
+        {"ansible.builtin.fail": {"msg": "not reached"}, "when": "inventory_hostname == 'b'"},
+        take,
+    ]
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "a.yml").write_text("harbor_ca_certify: never\n")
+    with KubeApi() as api:
+        api.store.add(*(make_node(name, labels=LABELS) for name in "abc"))
+        kubeconfig = str(api.write_kubeconfig(tmp_path / "kubeconfig"))
+        source = {"plugin": "nodetrust.harbor.cluster_nodes", "kubeconfig": "kubeconfig"}
+        (tmp_path / "fleet.yml").write_text(json.dumps(source))
+        _code, said = play(tmp_path, "play.yml", {"harbor_ca_kubeconfig": kubeconfig})
+        left = {
+            name for name in "abc" if "harbor-certified" in api.store.get("nodes", name)["metadata"]["labels"]
+        }
+    assert left == {"a", "b"}, said

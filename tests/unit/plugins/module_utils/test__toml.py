@@ -239,13 +239,13 @@ def test_lines_under_sees_dotted_inline_and_repeated_tables() -> None:
     ]  # fmt: skip
 
 
-def test_a_file_twice_as_long_is_twice_the_work() -> None:
-    def work(tables: int) -> int:
+def test_a_file_twice_as_long_takes_twice_the_calls() -> None:
+    def calls(tables: int) -> int:
         lines = (f'[plugins."io.containerd.{n}"]\n  path = "/x/{n}"\n  level = {n}' for n in range(tables))
         return _calls("\n".join(lines))
 
-    assert work(100) < 300 * 100  # it takes 175 calls for a table of three lines
-    assert work(200) < 2.1 * work(100)
+    assert calls(100) < 300 * 100  # it takes 175 calls for a table of three lines
+    assert calls(200) < 2.1 * calls(100)
 
 
 def test_an_unclosed_string_of_any_length_is_refused_fast() -> None:
