@@ -161,6 +161,20 @@ def test_a_node_is_picked_for_a_new_proof_by_its_own_word(tmp_path: Path, exempt
     assert f"picked {picked}." in said, said
 
 
+def test_a_node_that_failed_before_does_not_keep_others_from_being_picked(tmp_path: Path) -> None:
+    failing = """    - ansible.builtin.fail: {msg: of another import}
+      when: inventory_hostname == 'b'
+"""
+    text = PICK.replace(
+        "    - ansible.builtin.import_tasks:", f"{failing}    - ansible.builtin.import_tasks:"
+    )
+    with KubeApi() as api:
+        api.store.add(make_node("a"), make_node("b"))
+        api.write_kubeconfig(tmp_path / "kubeconfig")
+        _code, said = run(tmp_path, {"kubeconfig": "kubeconfig"}, text)
+    assert "picked a." in said, said
+
+
 def test_marks_and_validity_are_those_of_the_variables(tmp_path: Path) -> None:
     with KubeApi() as api:
         api.store.add(make_node("w1"))
