@@ -20,7 +20,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CACHE)/collections
 # An inventory that does not load must not look like a run with nothing to do.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help venv demo test test-cluster scale report-test lint unit oldest-core images sanity docs build molecule format lab-packages changelog lock clean
+.PHONY: help venv demo test test-cluster scale report-test lint unit oldest-core sanity docs build molecule format lab-packages changelog lock clean
 
 help:  ## list the targets
 	@echo "nodetrust.harbor: make TARGET"
@@ -30,7 +30,7 @@ demo: lab-packages venv  ## watch the incident happen on real nodes, and the cur
 	@tests/tools/with-lab sh -c 'tests/lab/images && tests/lab/lab tests/demo'
 
 test: venv  ## all of the below, up to molecule, with the time that each step took
-	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit|oldest-core|images' 'build|docs|report-test' 'molecule|sanity'
+	@python tests/tools/run_steps.py 'lab-packages!' 'lint|unit|oldest-core' 'build|docs|report-test' 'molecule|sanity'
 
 venv:  ## the tools, in a private virtual environment made from the hashed lock
 	@tests/tools/make-venv
@@ -62,9 +62,6 @@ docs: venv  ## documentation of every plugin and role: lint it, then render it
 
 build: venv  ## build the tarball, install it into an empty place and use it from there
 	@tests/tools/build
-
-images: lab-packages venv  ## the images of the lab's nodes, which molecule and demo make too where they are missing
-	@tests/tools/with-lab tests/lab/images --engines
 
 molecule: lab-packages venv  ## every scenario on real nodes
 	@tests/tools/with-lab tests/tools/molecule

@@ -23,7 +23,6 @@ WHAT = {
     "lint": "format, ruff, mypy, yamllint, ansible-lint, changelog",
     "unit": "unit tests",
     "oldest-core": "unit tests once more, on the oldest ansible-core that is supported",
-    "images": "the images of the lab's nodes, from the Debian archive",
     "build": "the tarball, installed into an empty place and used from there",
     "docs": "documentation of every plugin and role",
     "report-test": "the report in a real browser, metrics, alerts, dashboard",
