@@ -13,6 +13,8 @@ export PATH := $(VENV)/bin:$(PATH)
 export PIP_CACHE_DIR := $(CACHE)/pip
 export XDG_CACHE_HOME := $(CACHE)/xdg
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+# Where Python may not keep what it compiles, each start of ansible compiles the standard library: 0.8 s, not 0.3 s.
+export PYTHONDONTWRITEBYTECODE :=
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 export ANSIBLE_HOME := $(CACHE)/ansible
 export ANSIBLE_LOCAL_TEMP := $(CACHE)/ansible/tmp
