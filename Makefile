@@ -13,7 +13,7 @@ export PATH := $(VENV)/bin:$(PATH)
 export PIP_CACHE_DIR := $(CACHE)/pip
 export XDG_CACHE_HOME := $(CACHE)/xdg
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
-# Where Python may not keep what it compiles, each start of ansible compiles the standard library: 0.8 s, not 0.3 s.
+# Where Python may not keep what it compiles, each start of ansible compiles the standard library, for most of its time.
 export PYTHONDONTWRITEBYTECODE :=
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 export ANSIBLE_HOME := $(CACHE)/ansible

@@ -18,6 +18,13 @@ PLAYBOOK = Path(__file__).parents[3] / "playbooks" / "remove_trust.yml"
 LABELS = {"harbor-certified": "true"}
 
 
+def removal() -> list[dict[str, Any]]:
+    """The tasks for the nodes, as they stand in the playbook."""
+    (worker,) = [play for play in yaml.safe_load(PLAYBOOK.read_text()) if play["name"] == "Remove trust"]
+    tasks: list[dict[str, Any]] = worker["tasks"]
+    return tasks
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -50,8 +57,7 @@ def test_a_node_that_cannot_lose_its_trust_does_not_lose_its_certificate(
 
 
 def test_the_others_lose_it_unless_their_cluster_is_to_be_left_alone(tmp_path: Path) -> None:
-    (worker,) = [play for play in yaml.safe_load(PLAYBOOK.read_text()) if play["name"] == "Remove trust"]
-    (take,) = [task for task in worker["tasks"] if task["name"] == "Take the certificate away"]
+    (take,) = [task for task in removal() if task["name"] == "Take the certificate away"]
     tasks = [
         {"ansible.builtin.import_tasks": str(PLAYBOOK.parent / "tasks" / "needs.yml")},
         {"ansible.builtin.fail": {"msg": "not reached"}, "when": "inventory_hostname == 'b'"},
@@ -70,3 +76,20 @@ def test_the_others_lose_it_unless_their_cluster_is_to_be_left_alone(tmp_path: P
             name for name in "abc" if "harbor-certified" in api.store.get("nodes", name)["metadata"]["labels"]
         }
     assert left == {"a", "b"}, said
+
+
+def test_the_first_look_is_no_outcome_of_a_node_whose_removal_fails(tmp_path: Path) -> None:
+    role, fact = "ansible.builtin.import_role", "ansible.builtin.set_fact"
+    look = {fact: {"harbor_ca_result": {"ok": True}}}
+    fail = {"ansible.builtin.fail": {"msg": "locked"}, "when": "inventory_hostname == 'a'"}
+    # With the role's outcome given: first that of the look in check mode, then a failure.
+    steps = [(look if task.get("check_mode") else fail) if role in task else task for task in removal()]
+    assert [step for step in steps if step in (look, fail)] == [look, fail]
+    tasks = [step for step in steps if step == fail or fact in step]
+    tell = {"ansible.builtin.debug": {"msg": "left is {{ hostvars['a'].harbor_ca_result }}."}}
+    worker = {"hosts": "all", "gather_facts": False, "tasks": [*tasks, tell]}
+    (tmp_path / "play.yml").write_text(json.dumps([worker]))
+    (tmp_path / "fleet.yml").write_text(json.dumps({"all": {"hosts": {"a": None, "b": None}}}))
+    code, said = play(tmp_path, "play.yml", {})
+    assert code == 2, said
+    assert "left is {}." in said, said
